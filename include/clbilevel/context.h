@@ -1,0 +1,66 @@
+/* A context: one OpenCL device with its in-order queue, memory pool, kernel library and seed.
+ * Contexts share nothing: two contexts in two threads are independent. One context is not to be used by two threads at once. */
+#ifndef CLBILEVEL_CONTEXT_H
+#define CLBILEVEL_CONTEXT_H
+
+#include <clbilevel/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct blo_context_options {
+    const char *device;       /* index ("0"), part of a name, or "cpu", "gpu", "accelerator"; NULL: the environment's
+                                 CLBILEVEL_DEVICE, else the first GPU, else the first CPU */
+    blo_gemm gemm;            /* which matrix product; default BLO_GEMM_AUTO */
+    uint64_t memory_budget;   /* bytes the pool may hold at once; default 0: four fifths of the device's memory */
+    uint64_t seed;            /* of the context's random generator; default 0 */
+    const char *cache_folder; /* where built programs are kept; NULL: the user's cache folder; "": nowhere */
+    const char *dump_folder;  /* every emitted kernel is written there as a .cl file; NULL: not */
+    bool profile;             /* time every launch on the device; default false */
+} blo_context_options;
+
+/* Counters since the context was made. */
+typedef struct blo_statistics {
+    uint64_t current_device_bytes; /* held by the pool now */
+    uint64_t peak_device_bytes;    /* most the pool ever held */
+    uint64_t allocations;          /* device allocations made */
+    uint64_t launches;             /* kernels enqueued (a library call counts as one) */
+    uint64_t waits;                /* times the host waited for the device */
+    uint64_t kernels_built;        /* kernels compiled, or loaded from the cache */
+    uint64_t traces;               /* objectives and other callbacks traced */
+    double seconds_build;          /* wall seconds spent tracing, planning and building */
+} blo_statistics;
+
+/* Fills OPTIONS with the defaults named above. */
+BLO_API void blo_context_options_default(blo_context_options *options);
+
+/* Opens a device. OPTIONS may be NULL (defaults). On failure *CONTEXT is NULL and the sentence, if MESSAGE is not NULL,
+ * is written to MESSAGE (at most MESSAGE_SIZE bytes with the final zero).
+ * Errors: NO_DEVICE, DEVICE, MEMORY, ARGUMENT. The caller destroys the context after everything made from it. */
+BLO_API blo_status blo_context_create(const blo_context_options *options, blo_context **context, char *message,
+                                      size_t message_size);
+BLO_API void blo_context_destroy(blo_context *context);
+
+/* The sentence of the last failed call on this context or on anything made from it; "" when none failed. */
+BLO_API const char *blo_context_error(const blo_context *context);
+
+/* Waits until the device has done all queued work. Errors: DEVICE; NUMERIC if the device flagged a value since the last wait. */
+BLO_API blo_status blo_context_finish(blo_context *context);
+
+BLO_API void blo_context_statistics(const blo_context *context, blo_statistics *statistics);
+BLO_API const char *blo_context_device_name(const blo_context *context);
+BLO_API bool blo_context_has_double(const blo_context *context);
+BLO_API uint64_t blo_context_memory_budget(const blo_context *context);
+
+/* Number of OpenCL devices, over all platforms, in the order of their indices. */
+BLO_API int blo_device_count(void);
+
+/* One fact about device INDEX, written to TEXT (at most SIZE bytes with the final zero). KEY: "name", "platform", "version",
+ * "driver", "type", "units", "memory", "max-allocation", "double", "float-vector", "extensions". Errors: ARGUMENT, NO_DEVICE. */
+BLO_API blo_status blo_device_describe(int index, const char *key, char *text, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
