@@ -1,9 +1,12 @@
 """A program of somebody else's builds and runs: consumer.py SOURCE_ROOT BUILD_ROOT PROGRAM_FOLDER installed|subproject.
 
-installed: against `meson install` into a scratch folder, found by pkg-config, linked both ways. subproject: as meson's fallback.
+installed: against `meson install` into a scratch folder, found by pkg-config, linked both ways; then the programs of README.md,
+which must run. subproject: as meson's fallback.
 """
+import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,11 +21,17 @@ def run(*command, **options):
 
 def introspect(meson, build):
     options = run(*meson, 'introspect', '--buildoptions', build, capture_output=True).stdout
-    import json
     return {option['name']: option['value'] for option in json.loads(options)}
 
 
-def installed(meson, build, program, scratch):
+def readme_programs(source, scratch):
+    texts = re.findall(r'^```c\n(.*?)^```$', (source / 'README.md').read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
+    for number, text in enumerate(texts):
+        (scratch / f'readme{number}.c').write_text(text, encoding='utf-8')
+    return sorted(scratch.glob('readme*.c'))
+
+
+def installed(meson, source, build, program, scratch):
     options = introspect(meson, build)
     run(*meson, 'install', '-C', build, '--no-rebuild', '--destdir', scratch / 'root', stdout=subprocess.DEVNULL)
     prefix = scratch / 'root' / options['prefix'].lstrip('/')
@@ -31,12 +40,17 @@ def installed(meson, build, program, scratch):
     query = ['pkg-config', f'--define-variable=prefix={prefix}']
     version = run(*query, '--modversion', 'clbilevel', env=environment, capture_output=True).stdout.strip()
     sanitizers = [] if options.get('b_sanitize', 'none') == 'none' else [f'-fsanitize={options["b_sanitize"]}']
+    compiler = [*shlex.split(os.environ.get('CC', 'cc')), '-std=c11', *sanitizers]
     for name, static in (('shared', []), ('static', ['--static'])):
         flags = run(*query, *static, '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
         if static:
             flags = [str(libraries / 'libclbilevel.a') if flag == '-lclbilevel' else flag for flag in flags]
-        run(*shlex.split(os.environ.get('CC', 'cc')), '-std=c11', program / 'main.c', *sanitizers, '-o', scratch / name, *flags)
+        run(*compiler, program / 'main.c', '-o', scratch / name, *flags)
         run(scratch / name, version, env=environment)
+    flags = run(*query, '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
+    for text in readme_programs(source, scratch):
+        run(*compiler, text, '-o', text.with_suffix(''), *flags)
+        run(text.with_suffix(''), env=environment)
 
 
 def subproject(meson, source, program, scratch):
@@ -54,7 +68,7 @@ def main():
     meson = shlex.split(os.environ.get('MESON', 'meson'))
     with tempfile.TemporaryDirectory() as folder:
         if sys.argv[4] == 'installed':
-            installed(meson, build, program, pathlib.Path(folder))
+            installed(meson, source, build, program, pathlib.Path(folder))
         else:
             subproject(meson, source, program, pathlib.Path(folder))
 
