@@ -1,0 +1,119 @@
+/* The device room's face to the other rooms: context, pool buffers, kernels, launches. Nothing here knows of graphs.
+ * Every function that can fail writes the sentence into the context. */
+#ifndef BLO_DEVICE_DEVICE_H
+#define BLO_DEVICE_DEVICE_H
+
+#include <clbilevel/context.h>
+#include <clbilevel/tensor.h>
+
+/* --- errors and statistics --- */
+
+/* Keeps the sentence and returns STATUS. A lost device poisons the context: every later call fails with its sentence. */
+blo_status blo_fail(blo_context *context, blo_status status, const char *format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+/* The counters, to be raised by rooms above (traces, seconds_build). */
+blo_statistics *blo_context_counters(blo_context *context);
+
+/* --- facts of the device --- */
+typedef struct blo_device_facts {
+    bool is_cpu;
+    bool has_double;
+    bool has_clblast;        /* built with it */
+    int compute_units;
+    int float_vector_width;  /* native, 4, 8 or 16 */
+    size_t max_work_group;
+    uint64_t local_bytes;
+    uint64_t global_bytes;
+    uint64_t max_allocation;
+    uint64_t base_alignment; /* bytes; offsets of arrays within a buffer are kept multiples of this */
+    blo_gemm gemm;           /* resolved: never AUTO */
+    char name[256];
+} blo_device_facts;
+const blo_device_facts *blo_context_facts(const blo_context *context);
+
+/* A fresh random stream number: 0, 1, 2 …, for initialisers; and the context's seed. */
+uint64_t blo_context_next_stream(blo_context *context);
+uint64_t blo_context_seed(const blo_context *context);
+
+/* --- buffers: reference-counted allocations of the pool --- */
+typedef struct blo_buffer blo_buffer;
+
+/* Contents undefined. BYTES 0 is allowed. Freed buffers are released to the device at once when the budget asks for it, else may be
+ * reused; peak bytes count what the pool holds. Errors: BUDGET (naming bytes asked, held and allowed), MEMORY, DEVICE. */
+blo_status blo_buffer_create(blo_context *context, size_t bytes, blo_buffer **buffer);
+void blo_buffer_retain(blo_buffer *buffer);
+void blo_buffer_release(blo_buffer *buffer); /* NULL is allowed */
+size_t blo_buffer_bytes(const blo_buffer *buffer);
+/* Bytes the pool could still give within the budget BUDGET (0: the context's). */
+uint64_t blo_pool_available(const blo_context *context, uint64_t budget);
+/* Sets the limit of the pool for now (0: the context's own) and returns the old one. */
+uint64_t blo_pool_limit(blo_context *context, uint64_t limit);
+/* Gives cached free memory back to the device. */
+void blo_pool_trim(blo_context *context);
+
+/* All queued in order. Write copies SOURCE before it returns; read waits (and counts a wait) and reports a flagged NaN. */
+blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes, const void *source);
+blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_t offset, size_t bytes, void *target);
+blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_t source_offset, blo_buffer *target,
+                           size_t target_offset, size_t bytes);
+blo_status blo_buffer_zero(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes);
+
+/* --- tensors: what rooms above see of them --- */
+blo_context *blo_tensor_context(const blo_tensor *tensor);
+blo_buffer *blo_tensor_buffer(const blo_tensor *tensor); /* offset 0 */
+void blo_tensor_retain(blo_tensor *tensor);              /* blo_tensor_destroy() gives it up */
+uint64_t blo_tensor_version(const blo_tensor *tensor);   /* changes whenever the contents may have changed */
+void blo_tensor_touch(blo_tensor *tensor);               /* marks the contents as changed */
+
+/* --- kernels --- */
+
+/* Source of one kernel. NAME is unique for its text (a hash in it). TEXT is complete OpenCL C but for the preamble that the
+ * library puts before every program: FP_CONTRACT off, and cl_khr_fp64 enabled where the device has it. */
+typedef struct blo_kernel_source {
+    const char *name;
+    const char *text;
+} blo_kernel_source;
+
+typedef struct blo_kernel blo_kernel; /* a kernel object with its own bound arguments */
+
+/* Gives a new kernel object for each of N sources. Those not built before in this context are built together as one program, from
+ * the user's cache folder where the implementation has no cache of its own. Sources of equal name are built once.
+ * On failure nothing is given. Errors: BUILD (with the log), MEMORY, DEVICE. */
+blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels);
+void blo_kernel_release(blo_kernel *kernel); /* NULL is allowed */
+
+/* Arguments are bound until bound again. Offsets of arrays are passed as separate ulong arguments by the caller. */
+blo_status blo_kernel_set_buffer(blo_kernel *kernel, int index, const blo_buffer *buffer);
+blo_status blo_kernel_set_ulong(blo_kernel *kernel, int index, uint64_t value);
+blo_status blo_kernel_set_int(blo_kernel *kernel, int index, int32_t value);
+
+/* Enqueues. GLOBAL is rounded up by the caller; LOCAL NULL: the implementation's choice. Counts a launch. A GLOBAL of 0 does nothing. */
+blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local);
+
+/* C = op(A) op(B), row-major, batched by strides in elements, by CLBlast. Leading dimensions are those of the stored matrices.
+ * Counts one launch. Errors: UNSUPPORTED (built without), DEVICE. */
+typedef struct blo_gemm_call {
+    blo_dtype dtype;
+    bool transpose_a, transpose_b;
+    int64_t batch, m, n, k;
+    const blo_buffer *a, *b;
+    blo_buffer *c;
+    uint64_t a_offset, b_offset, c_offset; /* elements */
+} blo_gemm_call;
+blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call);
+
+/* --- the flag of NaNs and infinities --- */
+/* Queues a check of COUNT elements of DTYPE at OFFSET (elements): the first failed check since the last wait is kept, as the 64-bit
+ * TAG of that check. A wait that finds a flag returns NUMERIC with the sentence of blo_flag_describe's callback, and clears it. */
+blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset, uint64_t count,
+                          uint32_t tag);
+/* The buffer whose first uint is 0 while nothing is flagged: kernels that commit results look at it. */
+blo_buffer *blo_flag_buffer(blo_context *context);
+/* TARGET[count] += SOURCE[count] unless something is flagged (queued). */
+blo_status blo_flag_commit(blo_context *context, blo_dtype dtype, const blo_buffer *source, uint64_t source_offset,
+                           blo_buffer *target, uint64_t target_offset, uint64_t count);
+
+#endif

@@ -1,0 +1,37 @@
+/* A plan: a graph compiled to a list of launches that can be queued again and again. Replaying allocates nothing.
+ * Plans know the graph and the device; they know nothing of loops, and nothing of bilevel problems. */
+#ifndef BLO_PLAN_PLAN_H
+#define BLO_PLAN_PLAN_H
+
+#include "device/device.h"
+#include "graph/graph.h"
+
+typedef struct blo_plan blo_plan;
+
+/* An array in a buffer: where a plan reads an input or writes an output. OFFSET in bytes, a multiple of the element's size. */
+typedef struct blo_place {
+    const blo_buffer *buffer;
+    uint64_t offset;
+} blo_place;
+
+/* Compiles the N OUTPUTS (nodes of one graph; one node may stand twice) for CONTEXT. Inputs are those of the graph, by index; the
+ * plan keeps no reference to the graph. Each output is written to its own array, also when it is an input or a constant.
+ * Errors: those of the graph; DTYPE, MEMORY, BUILD, DEVICE. Owner: the caller. */
+blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, blo_plan **plan);
+void blo_plan_destroy(blo_plan *plan);
+
+int blo_plan_inputs(const blo_plan *plan);                 /* of the graph; some may be unused */
+bool blo_plan_uses_input(const blo_plan *plan, int index); /* false: never read */
+int blo_plan_outputs(const blo_plan *plan);
+uint64_t blo_plan_output_bytes(const blo_plan *plan, int index);
+uint64_t blo_plan_input_bytes(const blo_plan *plan, int index);
+int blo_plan_launches(const blo_plan *plan);
+
+/* Bytes of scratch the plan needs while it runs; plans that run one after another may share one. */
+uint64_t blo_plan_scratch_bytes(const blo_plan *plan);
+
+/* Queues the plan. INPUTS[blo_plan_inputs] (unused ones ignored), OUTPUTS[blo_plan_outputs], SCRATCH of at least the bytes above.
+ * Only arguments that differ from those bound before are bound. Outputs must not overlap inputs or each other. */
+blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs, const blo_buffer *scratch);
+
+#endif
