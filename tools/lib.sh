@@ -18,14 +18,14 @@ step() {
     "$@" </dev/null >"$step_log" 2>&1 || fail "$step_sentence; see $step_log"
 }
 
-# configure FOLDER [OPTION...]: a build folder with these options, whether it exists already or not. One made before packages were
-# installed is made anew, since meson remembers what it did not find.
+# configure FOLDER [OPTION...]: a build folder, made with these options if there is none. One made before packages were installed is
+# made anew with its own options, since meson remembers what it did not find.
 configure() {
     folder=$1
     shift
-    if [ -e "$folder/build.ninja" ] && [ -e "$logs/setup.log" ] &&
-        [ -n "$(find "$logs/setup.log" -newer "$folder/build.ninja")" ]; then
-        rm -rf "$folder"
+    if [ ! -e "$folder/build.ninja" ]; then
+        step configure "meson could not configure $folder" meson setup "$folder" "$root" "$@"
+    elif [ -e "$logs/setup.log" ] && [ -n "$(find "$logs/setup.log" -newer "$folder/build.ninja")" ]; then
+        step configure "meson could not configure $folder again" meson setup --wipe "$folder" "$root"
     fi
-    [ -e "$folder/build.ninja" ] || step configure "meson could not configure $folder" meson setup "$folder" "$root" "$@"
 }
