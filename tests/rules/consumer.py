@@ -1,6 +1,6 @@
 """A program of somebody else's builds and runs: consumer.py SOURCE_ROOT BUILD_ROOT PROGRAM_FOLDER installed|subproject.
 
-installed: against `meson install` into a scratch folder, found by pkg-config, linked both ways; then the programs of README.md,
+installed: against `meson install` into a scratch folder, found by pkg-config, linked each way there is; then the programs of README.md,
 which must run. subproject: as meson's fallback.
 """
 import json
@@ -41,16 +41,15 @@ def installed(meson, source, build, program, scratch):
     version = run(*query, '--modversion', 'clbilevel', env=environment, capture_output=True).stdout.strip()
     sanitizers = [] if options.get('b_sanitize', 'none') == 'none' else [f'-fsanitize={options["b_sanitize"]}']
     compiler = [*shlex.split(os.environ.get('CC', 'cc')), '-std=c11', *sanitizers]
-    for name, static in (('shared', []), ('static', ['--static'])):
-        flags = run(*query, *static, '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
-        if static:
-            flags = [str(libraries / 'libclbilevel.a') if flag == '-lclbilevel' else flag for flag in flags]
-        run(*compiler, program / 'main.c', '-o', scratch / name, *flags)
-        run(scratch / name, version, env=environment)
+    archive = libraries / 'libclbilevel.a'
+    if archive.exists():
+        flags = run(*query, '--static', '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
+        run(*compiler, program / 'main.c', '-o', scratch / 'static', *(archive if flag == '-lclbilevel' else flag for flag in flags))
+        run(scratch / 'static', version, env=environment)
     flags = run(*query, '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
-    for text in readme_programs(source, scratch):
-        run(*compiler, text, '-o', text.with_suffix(''), *flags)
-        run(text.with_suffix(''), env=environment)
+    for text in [program / 'main.c', *readme_programs(source, scratch)]:
+        run(*compiler, text, '-o', scratch / text.stem, *flags)
+        run(scratch / text.stem, *([version] if text.stem == 'main' else []), env=environment)
 
 
 def subproject(meson, source, program, scratch):
