@@ -7,6 +7,7 @@ import re
 import sys
 
 BYTES_PER_LINE = 24
+NOTE = '/* Generated: the kernel files of cl/. */\n'
 
 
 def definition(path):
@@ -27,9 +28,9 @@ def main():
     declarations = [f'extern const char blo_cl_{path.stem}[];\n' for path in files]
     # ISO C wants at least one declaration in a file.
     empty = [] if files else ['typedef int blo_cl_no_kernel_file;\n']
-    header.write_text('/* Generated from cl/: the source of each kernel file. */\n#ifndef BLO_CL_SOURCES_H\n#define BLO_CL_SOURCES_H\n\n'
-                      + ''.join(declarations or empty) + '\n#endif\n')
-    source.write_text(f'/* Generated from cl/. */\n#include "{header.name}"\n\n' + ''.join(definition(path) for path in files))
+    guard = '#ifndef BLO_CL_SOURCES_H\n#define BLO_CL_SOURCES_H\n\n'
+    header.write_text(NOTE + guard + ''.join(declarations or empty) + '\n#endif\n')
+    source.write_text(NOTE + f'#include "{header.name}"\n\n' + ''.join(definition(path) for path in files))
 
 
 main()

@@ -18,8 +18,8 @@ step() {
     "$@" </dev/null >"$step_log" 2>&1 || fail "$step_sentence; see $step_log"
 }
 
-# configure FOLDER [OPTION...]: a build folder, made with these options if there is none. One made before packages were installed is
-# made anew with its own options, since meson remembers what it did not find.
+# configure FOLDER [OPTION...]: a build folder, made with these options if there is none. One made before packages were
+# installed is made anew with its own options, since meson remembers what it did not find.
 configure() {
     folder=$1
     shift

@@ -1,7 +1,7 @@
 """A program of somebody else's builds and runs: consumer.py SOURCE_ROOT BUILD_ROOT PROGRAM_FOLDER installed|subproject.
 
-installed: against `meson install` into a scratch folder, found by pkg-config, linked each way there is; then the programs of README.md,
-which must run. subproject: as meson's fallback.
+installed: against `meson install` into a scratch folder, found by pkg-config, linked each way there is; then the
+programs of README.md, which must run. subproject: as meson's fallback.
 """
 import json
 import os
@@ -25,7 +25,8 @@ def introspect(meson, build):
 
 
 def readme_programs(source, scratch):
-    texts = re.findall(r'^```c\n(.*?)^```$', (source / 'README.md').read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
+    readme = (source / 'README.md').read_text(encoding='utf-8')
+    texts = re.findall(r'^```c\n(.*?)^```$', readme, re.MULTILINE | re.DOTALL)
     for number, text in enumerate(texts):
         (scratch / f'readme{number}.c').write_text(text, encoding='utf-8')
     return sorted(scratch.glob('readme*.c'))
@@ -41,14 +42,18 @@ def installed(meson, source, build, program, scratch):
     version = run(*query, '--modversion', 'clbilevel', env=environment, capture_output=True).stdout.strip()
     sanitizers = [] if options.get('b_sanitize', 'none') == 'none' else [f'-fsanitize={options["b_sanitize"]}']
     compiler = [*shlex.split(os.environ.get('CC', 'cc')), '-std=c11', *sanitizers]
+
+    def query_flags(*options):
+        command = [*query, *options, '--cflags', '--libs', 'clbilevel']
+        return run(*command, env=environment, capture_output=True).stdout.split()
+
     archive = libraries / 'libclbilevel.a'
     if archive.exists():
-        flags = run(*query, '--static', '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
-        run(*compiler, program / 'main.c', '-o', scratch / 'static', *(archive if flag == '-lclbilevel' else flag for flag in flags))
+        flags = [archive if flag == '-lclbilevel' else flag for flag in query_flags('--static')]
+        run(*compiler, program / 'main.c', '-o', scratch / 'static', *flags)
         run(scratch / 'static', version, env=environment)
-    flags = run(*query, '--cflags', '--libs', 'clbilevel', env=environment, capture_output=True).stdout.split()
     for text in [program / 'main.c', *readme_programs(source, scratch)]:
-        run(*compiler, text, '-o', scratch / text.stem, *flags)
+        run(*compiler, text, '-o', scratch / text.stem, *query_flags())
         run(scratch / text.stem, *([version] if text.stem == 'main' else []), env=environment)
 
 

@@ -1,14 +1,19 @@
-"""A kernel file reaches the program byte for byte: embed_test.py EMBED -- COMPILER... embeds made files, compiles, compares."""
+"""A kernel file reaches the program byte for byte: embed_test.py EMBED -- COMPILER...
+
+Embeds made files, compiles what came out, and compares.
+"""
 import pathlib
 import subprocess
 import sys
 import tempfile
 
 # Longer than the string literals ISO C promises; quotes, backslashes, trigraphs and UTF-8 as comments hold them.
-LONG = ('/* "quoted" \\ back, ??/ tri, A·B ≤ ½ */\n__kernel void f(__global float *a) { a[0] = 1.0f; }\n' * 90).encode()
+LONG = ('/* "quoted" \\ back, ??/ tri, A·B ≤ ½ */\n__kernel void f(__global float *a) { a[0] = 1; }\n' * 90).encode()
 FILES = {'empty': b'', 'long_one': LONG, 'no_newline': b'float x;'}
-PROGRAM = '#include <stdio.h>\n#include <string.h>\n#include "cl_sources.h"\nint main(int argc, char **argv) {\n' + ''.join(
-    f'    if (argc > 1 && strcmp(argv[1], "{name}") == 0) {{ fputs(blo_cl_{name}, stdout); }}\n' for name in FILES) + '}\n'
+PROGRAM = '#include <stdio.h>\n#include <string.h>\n#include "cl_sources.h"\nint main(int argc, char **argv) {\n'
+for NAME in FILES:
+    PROGRAM += f'    if (argc > 1 && strcmp(argv[1], "{NAME}") == 0) {{ fputs(blo_cl_{NAME}, stdout); }}\n'
+PROGRAM += '}\n'
 
 
 def embed(script, folder, names):

@@ -1,7 +1,7 @@
 """The library exports exactly what its headers declare: exports.py INCLUDE_FOLDER NM SHARED_LIBRARY STATIC_LIBRARY.
 
-Exported is what nm finds in the shared library; declared is each function marked BLO_API in include/. Inside the library too,
-every name that is not static starts with blo_, so that a static link clashes with nobody.
+Exported is what nm finds in the shared library; declared is each function marked BLO_API in include/. Inside the
+library too, every name that is not static starts with blo_, so that a static link clashes with nobody.
 """
 import pathlib
 import re
@@ -11,7 +11,7 @@ import sys
 # What linkers add on some systems.
 LINKER = {'_init', '_fini', '_edata', '_end', '__bss_start'}
 # What sanitizers and coverage add to each object.
-INSTRUMENTS = ('__asan', '__ubsan', '__odr_asan', '__gcov', '__llvm', '__sancov', '__start_', '__stop_', 'asan.', '__sanitizer')
+INSTRUMENTS = ('__asan', '__ubsan', '__odr_asan', '__gcov', '__llvm', '__sancov', '__start_', '__stop_', 'asan.')
 DECLARED = re.compile(r'^BLO_API\b[^;{]*?\b(\w+)\s*\(', re.MULTILINE)
 ANY_FUNCTION = re.compile(r'^(?!typedef|BLO_API|#|/\*| |\}|enum|struct|extern)[\w *]*\b(blo_\w+)\s*\(', re.MULTILINE)
 COMMENT = re.compile(r'/\*.*?\*/', re.DOTALL)

@@ -11,7 +11,8 @@ def main():
     compiler = sys.argv[sys.argv.index('--') + 1:]
     headers = sorted((folder / 'clbilevel').glob('*.h'))
     umbrella = (folder / 'clbilevel/clbilevel.h').read_text(encoding='utf-8')
-    failed = [header.name for header in headers if header.name != 'clbilevel.h' and f'<clbilevel/{header.name}>' not in umbrella]
+    others = {header.name for header in headers} - {'clbilevel.h'}
+    failed = [name for name in sorted(others) if f'#include <clbilevel/{name}>' not in umbrella]
     for name in failed:
         print(f'{name}: clbilevel.h does not include it')
     for header in headers:

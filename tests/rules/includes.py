@@ -1,4 +1,7 @@
-"""Fails where a room includes upward: includes.py SOURCE_ROOT reads every #include of include/, src/, cl/, tools/ and examples/."""
+"""Fails where a room includes upward: includes.py SOURCE_ROOT.
+
+Reads every #include of include/, src/, cl/, tools/ and examples/.
+"""
 import pathlib
 import re
 import sys

@@ -1,4 +1,7 @@
-"""Every C program of README.md compiles without a warning: readme.py SOURCE_ROOT -- COMPILER... (its commands are run by .ci/run)."""
+"""Every C program of README.md compiles without a warning: readme.py SOURCE_ROOT -- COMPILER...
+
+Its links lead somewhere, too. Its commands are run by .ci/run, its programs by consumer.py.
+"""
 import pathlib
 import re
 import subprocess
