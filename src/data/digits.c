@@ -218,7 +218,7 @@ blo_status blo_digits_generate(int64_t count, uint64_t seed, blo_dataset *datase
     memset(images, 0, blo_array_bytes(&dataset->images));
     blo_random_permutation(count, seed, BLO_USE_DIGITS, labels);
     for (int64_t i = 0; i < count; i++) {
-        blo_stream draws; /* each image has its own, so that more images never change the hand of the first ones */
+        blo_stream draws; /* each image has its own: none depends on how many numbers those before it took */
         blo_stream_start(&draws, seed, (uint64_t)i, BLO_USE_DIGITS);
         labels[i] %= BLO_GLYPH_CLASSES;
         draw_digit(labels[i], &draws, images + i * PIXELS);
