@@ -3,6 +3,7 @@
 #define BLO_TESTS_DATA_RUNNER_H
 
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static inline int run_case(const char *name, TCase *tests) {

@@ -76,7 +76,7 @@ START_TEST(integers_are_uniform_below_their_bound) {
 }
 END_TEST
 
-/* With 3 * 2^29 a plain remainder of 32 bits would give the lower half twice the share of the rest. */
+/* With 3 * 2^29 the remainder of 32 bits would give each of the first two thirds half as much again as the last. */
 START_TEST(a_large_bound_has_no_modulo_bias) {
     static int32_t values[DRAWS];
     const uint32_t bound = 3u << 29;
