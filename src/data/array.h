@@ -4,7 +4,8 @@
 
 #include <clbilevel/data.h>
 
-/* Bytes of RANK axes SHAPE[RANK] of ELEMENT bytes each. False: more than a size_t or an int64_t holds. An extent of 0 makes 0. */
+/* Bytes of RANK axes SHAPE[RANK] of ELEMENT bytes each. False: more than a size_t or an int64_t holds. An extent of 0
+ * makes 0. */
 bool blo_shape_bytes(int rank, const int64_t *shape, size_t element, size_t *bytes);
 
 /* Bytes of one element; 0 for a value that is no dtype. */

@@ -1,5 +1,5 @@
-/* Draws the built-in digits: strokes bent, slanted, turned, scaled and shifted at random, inked with soft edges, then noise. All of it
- * in integers, so that a seed gives the same bytes everywhere. Must not know files. */
+/* Draws the built-in digits: strokes bent, slanted, turned, scaled and shifted at random, inked with soft edges, then
+ * noise. All of it in integers, so that a seed gives the same bytes everywhere. Must not know files. */
 #include <clbilevel/data.h>
 
 #include "array.h"
@@ -21,28 +21,29 @@ enum {
     WHITE = 255,
 
     /* The spread of the hand: wide enough that no linear classifier gets all, narrow enough that people do. */
-    UNIT = 26,            /* places of a glyph's unit at scale 1: 96 units are 9.75 pixels */
-    SCALE_LO = 2800,      /* of ONE, each direction on its own */
-    SCALE_HI = 4300,      /**/
-    SLANT = 1500,         /* of ONE: x per y, either way */
-    TURN_MOST = 10,       /* of TURN, either way */
-    BEND = 900,           /* of ONE: how far a parabola moves the digit's ends, in half heights */
-    SHIFT = 2 * PIXEL,    /* either way */
-    STROKE_SHIFT = 7,     /* glyph units by which a stroke misses its place, either way */
-    RADIUS_LO = 150,      /* half a stroke's thickness, in places */
-    RADIUS_HI = 400,      /**/
-    EDGE = PIXEL,         /* width of a stroke's soft edge */
-    INK_LO = 150,         /* grey of the ink */
-    NOISE = 14,           /* most noise of a pixel, as four bytes' sum says */
-    SPECKS = 6            /* pixels that take any grey */
+    UNIT = 26,         /* places of a glyph's unit at scale 1: 96 units are 9.75 pixels */
+    SCALE_LO = 2800,   /* of ONE, each direction on its own */
+    SCALE_HI = 4300,   /**/
+    SLANT = 1500,      /* of ONE: x per y, either way */
+    TURN_MOST = 10,    /* of TURN, either way */
+    BEND = 900,        /* of ONE: how far a parabola moves the digit's ends, in half heights */
+    SHIFT = 2 * PIXEL, /* either way */
+    STROKE_SHIFT = 7,  /* glyph units by which a stroke misses its place, either way */
+    RADIUS_LO = 150,   /* half a stroke's thickness, in places */
+    RADIUS_HI = 400,   /**/
+    EDGE = PIXEL,      /* width of a stroke's soft edge */
+    INK_LO = 150,      /* grey of the ink */
+    NOISE = 14,        /* most noise of a pixel, as four bytes' sum says */
+    SPECKS = 6         /* pixels that take any grey */
 };
 
 /* sin of 0 … 64 256ths of a turn, times SINE_ONE. */
-static const int32_t QUARTER_SINE[TURN / 4 + 1] = {0, 402, 804, 1205, 1606, 2006, 2404, 2801, 3196, 3590, 3981, 4370, 4756, 5139, 5520, 5897,
-                                              6270, 6639, 7005, 7366, 7723, 8076, 8423, 8765, 9102, 9434, 9760, 10080, 10394, 10702, 11003, 11297,
-                                              11585, 11866, 12140, 12406, 12665, 12916, 13160, 13395, 13623, 13842, 14053, 14256, 14449, 14635, 14811, 14978,
-                                              15137, 15286, 15426, 15557, 15679, 15791, 15893, 15986, 16069, 16143, 16207, 16261, 16305, 16340, 16364, 16379,
-                                              16384};
+static const int32_t QUARTER_SINE[TURN / 4 + 1] = {
+    0,     402,   804,   1205,  1606,  2006,  2404,  2801,  3196,  3590,  3981,  4370,  4756,
+    5139,  5520,  5897,  6270,  6639,  7005,  7366,  7723,  8076,  8423,  8765,  9102,  9434,
+    9760,  10080, 10394, 10702, 11003, 11297, 11585, 11866, 12140, 12406, 12665, 12916, 13160,
+    13395, 13623, 13842, 14053, 14256, 14449, 14635, 14811, 14978, 15137, 15286, 15426, 15557,
+    15679, 15791, 15893, 15986, 16069, 16143, 16207, 16261, 16305, 16340, 16364, 16379, 16384};
 
 typedef struct place {
     int64_t x, y; /* in 256ths of a pixel */
@@ -188,7 +189,8 @@ static void draw_digit(int class, blo_stream *draws, uint8_t *ink) {
 static void add_noise(blo_stream *draws, uint8_t *ink) {
     for (int i = 0; i < PIXELS; i++) {
         const uint32_t word = blo_stream_next(draws);
-        const int sum = (int)((word & 0xff) + (word >> 8 & 0xff) + (word >> 16 & 0xff) + (word >> 24)); /* nearly normal */
+        const int sum =
+            (int)((word & 0xff) + (word >> 8 & 0xff) + (word >> 16 & 0xff) + (word >> 24)); /* nearly normal */
         const int grey = ink[i] + (sum - 2 * WHITE) * NOISE / (2 * WHITE);
         ink[i] = (uint8_t)(grey < 0 ? 0 : grey > WHITE ? WHITE : grey);
     }
@@ -211,7 +213,8 @@ blo_status blo_digits_generate(int64_t count, uint64_t seed, blo_dataset *datase
     if (!blo_array_make(BLO_UINT8, 3, (int64_t[]){count, SIDE, SIDE}, &dataset->images) ||
         !blo_array_make(BLO_INT32, 1, &count, &dataset->labels)) {
         blo_dataset_free(dataset);
-        return blo_report_fail(&report, BLO_ERROR_MEMORY, "blo_digits_generate: no memory for %lld images", (long long)count);
+        return blo_report_fail(&report, BLO_ERROR_MEMORY, "blo_digits_generate: no memory for %lld images",
+                               (long long)count);
     }
     uint8_t *images = dataset->images.data;
     int32_t *labels = dataset->labels.data;

@@ -93,8 +93,8 @@ static bool write_all(int descriptor, const void *bytes, size_t count) {
     return true;
 }
 
-/* A file that did not exist, beside PATH; its name into NAME[SIZE]. -1: none could be made (errno). Not mkstemp: that one's files
- * are the owner's alone, whatever the umask says. */
+/* A file that did not exist, beside PATH; its name into NAME[SIZE]. -1: none could be made (errno). Not mkstemp: that
+ * one's files are the owner's alone, whatever the umask says. */
 static int open_temporary(const char *path, char *name, size_t size) {
     for (int attempt = 0; attempt < TEMPORARY_NAMES; attempt++) {
         snprintf(name, size, "%s.%ld-%d.tmp", path, (long)getpid(), attempt);

@@ -7,7 +7,8 @@
 /* Reads the regular file PATH: BYTES[COUNT], one byte at least allocated; the caller frees. */
 blo_status blo_file_read(const char *path, uint8_t **bytes, size_t *count, const blo_report *report);
 
-/* PATH becomes HEAD[HEAD_COUNT] followed by BODY[BODY_COUNT], or stays as it was: a temporary file beside it is renamed. */
+/* PATH becomes HEAD[HEAD_COUNT] followed by BODY[BODY_COUNT], or stays as it was: a temporary file beside it is
+ * renamed. */
 blo_status blo_file_write(const char *path, const void *head, size_t head_count, const void *body, size_t body_count,
                           const blo_report *report);
 

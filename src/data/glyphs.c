@@ -1,9 +1,26 @@
 /* The ten digits as strokes: a table. Must not know pixels. */
 #include "glyphs.h"
 
-#define LINE(...) {BLO_STROKE_LINE, false, sizeof((int[][2]){__VA_ARGS__}) / sizeof(int[2]), {__VA_ARGS__}}
-#define MAYBE_LINE(...) {BLO_STROKE_LINE, true, sizeof((int[][2]){__VA_ARGS__}) / sizeof(int[2]), {__VA_ARGS__}}
-#define ARC(x, y, rx, ry, first, last) {BLO_STROKE_ARC, false, 0, {{x, y}, {rx, ry}, {first, last}}}
+#define LINE(...)                                                                                                      \
+    {                                                                                                                  \
+        BLO_STROKE_LINE, false, sizeof((int[][2]){__VA_ARGS__}) / sizeof(int[2]), {                                    \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+#define MAYBE_LINE(...)                                                                                                \
+    {                                                                                                                  \
+        BLO_STROKE_LINE, true, sizeof((int[][2]){__VA_ARGS__}) / sizeof(int[2]), {                                     \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+    }
+#define ARC(x, y, rx, ry, first, last)                                                                                 \
+    {                                                                                                                  \
+        BLO_STROKE_ARC, false, 0, {                                                                                    \
+            {x, y}, {rx, ry}, {                                                                                        \
+                first, last                                                                                            \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
 
 const blo_stroke blo_glyphs[BLO_GLYPH_CLASSES][BLO_GLYPH_STROKES] = {
     {ARC(0, 0, 54, 92, 0, 64)},

@@ -11,10 +11,10 @@ typedef enum blo_stroke_kind { BLO_STROKE_NONE = 0, BLO_STROKE_LINE, BLO_STROKE_
 
 typedef struct blo_stroke {
     blo_stroke_kind kind;
-    bool optional; /* drawn in half of the images */
-    int points;    /* LINE: how many of AT */
-    int at[BLO_GLYPH_POINTS][2]; /* LINE: x, y of its corners; ARC: centre, radii, then first and last angle in 64ths of a turn
-                                    from the right, clockwise as y goes down */
+    bool optional;               /* drawn in half of the images */
+    int points;                  /* LINE: how many of AT */
+    int at[BLO_GLYPH_POINTS][2]; /* LINE: x, y of its corners; ARC: centre, radii, then first and last angle in 64ths of
+                                    a turn from the right, clockwise as y goes down */
 } blo_stroke;
 
 extern const blo_stroke blo_glyphs[BLO_GLYPH_CLASSES][BLO_GLYPH_STROKES];

@@ -1,5 +1,5 @@
-/* The IDX format: 0, 0, a type, the number of axes, each extent as a big-endian 32-bit number, then the elements, big-endian.
- * Must not know folders or what the numbers mean. */
+/* The IDX format: 0, 0, a type, the number of axes, each extent as a big-endian 32-bit number, then the elements,
+ * big-endian. Must not know folders or what the numbers mean. */
 #include "idx.h"
 
 #include "array.h"
@@ -35,17 +35,19 @@ static blo_status read_magic(const char *name, blo_source *source, blo_dtype *dt
         return fail_short(name, source, "header", got, sizeof magic, report);
     }
     if (magic[0] != 0 || magic[1] != 0) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: starts with the bytes %02x %02x; an IDX file starts with 00 00",
-                               name, magic[0], magic[1]);
+        return blo_report_fail(report, BLO_ERROR_FILE,
+                               "%s: starts with the bytes %02x %02x; an IDX file starts with 00 00", name, magic[0],
+                               magic[1]);
     }
     if (magic[2] != IDX_UINT8 && magic[2] != IDX_INT32) {
-        return blo_report_fail(report, BLO_ERROR_FILE,
-                               "%s: IDX element type 0x%02x; only 0x08 (unsigned bytes) and 0x0c (32-bit integers) are read",
-                               name, magic[2]);
+        return blo_report_fail(
+            report, BLO_ERROR_FILE,
+            "%s: IDX element type 0x%02x; only 0x08 (unsigned bytes) and 0x0c (32-bit integers) are read", name,
+            magic[2]);
     }
     if (magic[3] < 1 || magic[3] > BLO_MAX_RANK) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: the IDX header says %d axes; 1 to %d are read", name, magic[3],
-                               BLO_MAX_RANK);
+        return blo_report_fail(report, BLO_ERROR_FILE, "%s: the IDX header says %d axes; 1 to %d are read", name,
+                               magic[3], BLO_MAX_RANK);
     }
     *dtype = magic[2] == IDX_UINT8 ? BLO_UINT8 : BLO_INT32;
     *rank = magic[3];
@@ -65,15 +67,17 @@ static blo_status read_shape(const char *name, blo_source *source, int rank, siz
         shape[axis] = big_endian(extents + axis * IDX_EXTENT_BYTES);
     }
     if (!blo_shape_bytes(rank, shape, element, bytes)) {
-        return blo_report_fail(report, BLO_ERROR_FILE,
-                               "%s: the IDX header's %d extents (first %lld) multiply to more bytes than a file can have", name,
-                               rank, (long long)shape[0]);
+        return blo_report_fail(
+            report, BLO_ERROR_FILE,
+            "%s: the IDX header's %d extents (first %lld) multiply to more bytes than a file can have", name, rank,
+            (long long)shape[0]);
     }
     if (*bytes > blo_source_limit(source)) {
-        return blo_report_fail(report, BLO_ERROR_FILE,
-                               "%s: the IDX header promises %zu bytes of elements (first extent %lld), the file can hold "
-                               "at most %llu",
-                               name, *bytes, (long long)shape[0], (unsigned long long)blo_source_limit(source));
+        return blo_report_fail(
+            report, BLO_ERROR_FILE,
+            "%s: the IDX header promises %zu bytes of elements (first extent %lld), the file can hold "
+            "at most %llu",
+            name, *bytes, (long long)shape[0], (unsigned long long)blo_source_limit(source));
     }
     return BLO_OK;
 }

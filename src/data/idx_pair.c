@@ -47,8 +47,8 @@ bool blo_idx_pair_exists(const char *folder, const char *prefix) {
     if (folder == NULL || prefix == NULL) {
         return false;
     }
-    const bool exists = find(folder, prefix, IMAGES, &images) && images != NULL && find(folder, prefix, LABELS, &labels) &&
-                        labels != NULL;
+    const bool exists = find(folder, prefix, IMAGES, &images) && images != NULL &&
+                        find(folder, prefix, LABELS, &labels) && labels != NULL;
     free(images);
     free(labels);
     return exists;
@@ -60,8 +60,8 @@ static blo_status find_or_fail(const char *folder, const char *prefix, const cha
         return blo_report_fail(report, BLO_ERROR_MEMORY, "%s: no memory to look for %s%s", folder, prefix, endings[0]);
     }
     if (*path == NULL) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: holds none of %s%s, %s%s, %s%s, %s%s", folder, prefix, endings[0],
-                               prefix, endings[1], prefix, endings[2], prefix, endings[3]);
+        return blo_report_fail(report, BLO_ERROR_FILE, "%s: holds none of %s%s, %s%s, %s%s, %s%s", folder, prefix,
+                               endings[0], prefix, endings[1], prefix, endings[2], prefix, endings[3]);
     }
     return BLO_OK;
 }

@@ -13,8 +13,9 @@ static blo_status check_images(const blo_array *images, const char *name, const 
                                blo_dtype_name(images->dtype));
     }
     if (images->rank != 3 && images->rank != 4) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: images with %d axes; they should have 3, [N,H,W], or 4, [N,H,W,C]",
-                               name, images->rank);
+        return blo_report_fail(report, BLO_ERROR_FILE,
+                               "%s: images with %d axes; they should have 3, [N,H,W], or 4, [N,H,W,C]", name,
+                               images->rank);
     }
     if (images->rank == 4 && images->shape[3] != 1 && images->shape[3] != 3) {
         return blo_report_fail(report, BLO_ERROR_FILE, "%s: images with %lld channels; there should be 1 or 3", name,
@@ -31,7 +32,8 @@ static blo_status check_images(const blo_array *images, const char *name, const 
 static blo_status copy_labels(const blo_array *labels, const char *name, blo_array *copy, int *classes,
                               const blo_report *report) {
     if (!blo_array_make(BLO_INT32, 1, labels->shape, copy)) {
-        return blo_report_fail(report, BLO_ERROR_MEMORY, "%s: no memory for %lld labels", name, (long long)labels->shape[0]);
+        return blo_report_fail(report, BLO_ERROR_MEMORY, "%s: no memory for %lld labels", name,
+                               (long long)labels->shape[0]);
     }
     int32_t *out = copy->data;
     int32_t largest = 0;
@@ -65,8 +67,9 @@ blo_status blo_dataset_take(blo_array *images, const char *images_name, blo_arra
                                blo_dtype_name(labels->dtype));
     }
     if (labels->shape[0] != images->shape[0]) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: %lld labels, but %s has %lld images; the counts should be equal",
-                               labels_name, (long long)labels->shape[0], images_name, (long long)images->shape[0]);
+        return blo_report_fail(report, BLO_ERROR_FILE,
+                               "%s: %lld labels, but %s has %lld images; the counts should be equal", labels_name,
+                               (long long)labels->shape[0], images_name, (long long)images->shape[0]);
     }
     status = copy_labels(labels, labels_name, &dataset->labels, &dataset->classes, report);
     if (status != BLO_OK) {

@@ -6,9 +6,9 @@
 
 #include "report.h"
 
-/* Takes IMAGES (uint8 [N,H,W] or [N,H,W,C]) and LABELS (uint8 or int32 [N]) into DATASET, whose labels become int32 and whose classes are
- * the largest label and one. On success both arrays are empty; on failure they are as they were and DATASET is empty.
- * IMAGES_NAME and LABELS_NAME are the files, for the sentence. */
+/* Takes IMAGES (uint8 [N,H,W] or [N,H,W,C]) and LABELS (uint8 or int32 [N]) into DATASET, whose labels become int32 and
+ * whose classes are the largest label and one. On success both arrays are empty; on failure they are as they were and
+ * DATASET is empty. IMAGES_NAME and LABELS_NAME are the files, for the sentence. */
 blo_status blo_dataset_take(blo_array *images, const char *images_name, blo_array *labels, const char *labels_name,
                             blo_dataset *dataset, const blo_report *report);
 

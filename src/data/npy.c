@@ -1,5 +1,5 @@
-/* Reads NumPy's format: \x93NUMPY, version, length of the header, the header's dictionary, then the elements to the end of the file.
- * Must not know folders. */
+/* Reads NumPy's format: \x93NUMPY, version, length of the header, the header's dictionary, then the elements to the end
+ * of the file. Must not know folders. */
 #include "npy.h"
 
 #include "array.h"
@@ -19,8 +19,8 @@ enum { NPY_MAGIC_BYTES = 6, NPY_FIXED_BYTES = 8 };
 static blo_status locate_header(const char *name, const uint8_t *bytes, size_t count, size_t *start, size_t *length,
                                 const blo_report *report) {
     if (count < NPY_FIXED_BYTES || memcmp(bytes, NPY_MAGIC, NPY_MAGIC_BYTES) != 0) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: does not start as an NPY file does (\\x93NUMPY and a version)",
-                               name);
+        return blo_report_fail(report, BLO_ERROR_FILE,
+                               "%s: does not start as an NPY file does (\\x93NUMPY and a version)", name);
     }
     const int major = bytes[NPY_MAGIC_BYTES], minor = bytes[NPY_MAGIC_BYTES + 1];
     if (major < 1 || major > 3 || minor != 0) {
@@ -30,22 +30,23 @@ static blo_status locate_header(const char *name, const uint8_t *bytes, size_t c
     const size_t length_bytes = major == 1 ? 2 : 4;
     *start = NPY_FIXED_BYTES + length_bytes;
     if (count < *start) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: ends within the length of its NPY header, at byte %zu", name,
-                               count);
+        return blo_report_fail(report, BLO_ERROR_FILE, "%s: ends within the length of its NPY header, at byte %zu",
+                               name, count);
     }
     *length = 0;
     for (size_t i = 0; i < length_bytes; i++) {
         *length |= (size_t)bytes[NPY_FIXED_BYTES + i] << (8 * i);
     }
     if (*length > count - *start) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: says its NPY header has %zu bytes, but only %zu follow", name,
-                               *length, count - *start);
+        return blo_report_fail(report, BLO_ERROR_FILE, "%s: says its NPY header has %zu bytes, but only %zu follow",
+                               name, *length, count - *start);
     }
     return BLO_OK;
 }
 
 /* int32 OUT[COUNT] from the 64-bit integers BYTES[8 COUNT]. */
-static blo_status narrow(const char *name, const uint8_t *bytes, int64_t count, int32_t *out, const blo_report *report) {
+static blo_status narrow(const char *name, const uint8_t *bytes, int64_t count, int32_t *out,
+                         const blo_report *report) {
     for (int64_t i = 0; i < count; i++) {
         int64_t value;
         memcpy(&value, bytes + (size_t)i * sizeof value, sizeof value);
@@ -68,12 +69,12 @@ static blo_status read_elements(const char *name, const uint8_t *bytes, size_t c
                  [BLO_NPY_U1] = {1, BLO_UINT8}, [BLO_NPY_I8] = {8, BLO_INT32},  [BLO_NPY_B1] = {1, BLO_UINT8}};
     size_t want = 0;
     if (!blo_shape_bytes(header->rank, header->shape, kinds[header->type].bytes, &want)) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: the shape in the NPY header multiplies to more bytes than a file can have",
-                               name);
+        return blo_report_fail(report, BLO_ERROR_FILE,
+                               "%s: the shape in the NPY header multiplies to more bytes than a file can have", name);
     }
     if (want != count) {
-        return blo_report_fail(report, BLO_ERROR_FILE, "%s: %zu bytes follow the NPY header, its shape and type make %zu", name,
-                               count, want);
+        return blo_report_fail(report, BLO_ERROR_FILE,
+                               "%s: %zu bytes follow the NPY header, its shape and type make %zu", name, count, want);
     }
     if (!blo_array_make(kinds[header->type].dtype, header->rank, header->shape, array)) {
         return blo_report_fail(report, BLO_ERROR_MEMORY, "%s: no memory for its elements (%zu bytes)", name, want);
@@ -109,7 +110,8 @@ blo_status blo_npy_parse(const char *name, const uint8_t *bytes, size_t count, b
     }
     if (header.fortran_order && header.rank > 1) {
         return blo_report_fail(report, BLO_ERROR_FILE,
-                               "%s: in Fortran order; it should be in C order (numpy.ascontiguousarray before saving)", name);
+                               "%s: in Fortran order; it should be in C order (numpy.ascontiguousarray before saving)",
+                               name);
     }
     status = read_elements(name, bytes + start + length, count - start - length, &header, array, report);
     if (status != BLO_OK) {

@@ -18,9 +18,10 @@ blo_status blo_npy_read_dataset(const char *folder, blo_dataset *dataset, char *
     }
     char *images = blo_file_join(folder, "images.npy");
     char *labels = blo_file_join(folder, "labels.npy");
-    const blo_status status = images == NULL || labels == NULL
-                                  ? blo_report_fail(&report, BLO_ERROR_MEMORY, "%s: no memory for its files' names", folder)
-                                  : blo_dataset_read(blo_npy_read, images, labels, dataset, &report);
+    const blo_status status =
+        images == NULL || labels == NULL
+            ? blo_report_fail(&report, BLO_ERROR_MEMORY, "%s: no memory for its files' names", folder)
+            : blo_dataset_read(blo_npy_read, images, labels, dataset, &report);
     free(images);
     free(labels);
     return status;

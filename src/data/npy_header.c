@@ -1,5 +1,5 @@
-/* The dictionary in the head of a NumPy file, {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }: read as just that, never
- * evaluated. Must not know files or elements. */
+/* The dictionary in the head of a NumPy file, {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }: read as just
+ * that, never evaluated. Must not know files or elements. */
 #include "npy.h"
 
 #include <string.h>
@@ -122,20 +122,22 @@ static blo_status take_entry(const char *name, cursor *text, blo_npy_header *hea
                     : equals(key, length, "shape")         ? KEY_SHAPE
                                                            : 0;
     if (bit == 0 || (*seen & bit) != 0) {
-        return blo_report_fail(report, BLO_ERROR_FILE,
-                               "%s: %s key '%.*s' in the NPY header; descr, fortran_order and shape should be there once", name,
-                               bit == 0 ? "unknown" : "second", shown(length), key);
+        return blo_report_fail(
+            report, BLO_ERROR_FILE,
+            "%s: %s key '%.*s' in the NPY header; descr, fortran_order and shape should be there once", name,
+            bit == 0 ? "unknown" : "second", shown(length), key);
     }
     *seen |= bit;
     if (bit == KEY_DESCR && !take_descr(text, header, &descr, &descr_length)) {
         return blo_report_fail(report, BLO_ERROR_FILE,
-                               "%s: elements of type '%.*s'; '<f4', '<f8', '<i4', '<i8', '|u1' and '|b1' are read", name,
-                               shown(descr_length), descr);
+                               "%s: elements of type '%.*s'; '<f4', '<f8', '<i4', '<i8', '|u1' and '|b1' are read",
+                               name, shown(descr_length), descr);
     }
     if (bit == KEY_ORDER) {
         header->fortran_order = take(text, "True");
         if (!header->fortran_order && !take(text, "False")) {
-            return blo_report_fail(report, BLO_ERROR_FILE, "%s: fortran_order in the NPY header should be True or False", name);
+            return blo_report_fail(report, BLO_ERROR_FILE,
+                                   "%s: fortran_order in the NPY header should be True or False", name);
         }
     }
     if (bit == KEY_SHAPE && !take_shape(text, header)) {

@@ -22,8 +22,8 @@ uint32_t blo_stream_next(blo_stream *stream) {
 }
 
 uint32_t blo_stream_below(blo_stream *stream, uint32_t bound) {
-    /* The high word of a 32x32-bit product is uniform once the low words that 2^32 mod BOUND too many draws share are refused
-     * (Lemire, "Fast random integer generation in an interval", 2019). */
+    /* The high word of a 32x32-bit product is uniform once the low words that 2^32 mod BOUND too many draws share are
+     * refused (Lemire, "Fast random integer generation in an interval", 2019). */
     const uint32_t refused = (uint32_t)(0u - bound) % bound;
     uint64_t product = 0;
     do {

@@ -11,7 +11,7 @@ typedef struct blo_stream {
     uint32_t counter[4]; /* block, use, low and high word of the stream */
     uint32_t key[2];     /* low and high word of the seed */
     uint32_t words[4];
-    int left;            /* words not yet given out */
+    int left; /* words not yet given out */
 } blo_stream;
 
 void blo_stream_start(blo_stream *stream, uint64_t seed, uint64_t number, blo_stream_use use);

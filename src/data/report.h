@@ -14,6 +14,7 @@ typedef struct blo_report {
 #if defined(__GNUC__) || defined(__clang__)
 __attribute__((format(printf, 3, 4)))
 #endif
-blo_status blo_report_fail(const blo_report *report, blo_status status, const char *format, ...);
+blo_status
+blo_report_fail(const blo_report *report, blo_status status, const char *format, ...);
 
 #endif

@@ -1,5 +1,5 @@
-/* A stream of bytes from a file's content in memory, plain or gzip (several members in a row are one stream, as gzip has it).
- * Must not know what the bytes mean. */
+/* A stream of bytes from a file's content in memory, plain or gzip (several members in a row are one stream, as gzip
+ * has it). Must not know what the bytes mean. */
 #include "source.h"
 
 #include "blo_config.h"
@@ -39,7 +39,7 @@ static size_t plain_read(blo_source *source, void *out, size_t want) {
 }
 
 #ifdef BLO_HAVE_ZLIB
-enum { GZIP_ONLY = 16 + MAX_WBITS }; /* zlib's way to say: a gzip header, the largest window */
+enum { GZIP_ONLY = 16 + MAX_WBITS };             /* zlib's way to say: a gzip header, the largest window */
 static const uint64_t DEFLATE_BEST_RATIO = 1032; /* zlib's technical note: deflate never expands by more */
 
 static bool gzip_start(blo_source *source) {
@@ -135,7 +135,7 @@ uint64_t blo_source_limit(const blo_source *source) {
     if (source->gzip) {
         const uint64_t window = 1u << MAX_WBITS; /* taken in but not yet given out */
         return source->left > (UINT64_MAX - window) / DEFLATE_BEST_RATIO ? UINT64_MAX
-                                                                        : source->left * DEFLATE_BEST_RATIO + window;
+                                                                         : source->left * DEFLATE_BEST_RATIO + window;
     }
 #endif
     return source->left;

@@ -6,8 +6,8 @@
 
 typedef struct blo_source blo_source;
 
-/* BYTES[COUNT] stay the caller's and must outlive the source. Gzip is told by its first bytes. *SOURCE: the caller closes.
- * Errors: MEMORY; UNSUPPORTED (gzip, in a build without zlib). */
+/* BYTES[COUNT] stay the caller's and must outlive the source. Gzip is told by its first bytes. *SOURCE: the caller
+ * closes. Errors: MEMORY; UNSUPPORTED (gzip, in a build without zlib). */
 blo_status blo_source_open(const uint8_t *bytes, size_t count, blo_source **source);
 void blo_source_close(blo_source *source);
 

@@ -1,5 +1,5 @@
-/* Philox 4x32-10, the counter-based generator behind every random number (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As
- * Easy as 1, 2, 3", SC 2011). Must not know what its numbers are for. */
+/* Philox 4x32-10, the counter-based generator behind every random number (Salmon, Moraes, Dror, Shaw, "Parallel Random
+ * Numbers: As Easy as 1, 2, 3", SC 2011). Must not know what its numbers are for. */
 #ifndef BLO_GRAPH_PHILOX_H
 #define BLO_GRAPH_PHILOX_H
 

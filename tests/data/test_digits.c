@@ -42,7 +42,7 @@ START_TEST(share_the_classes_equally_in_random_order) {
         counts[labels[i]]++;
         in_order += labels[i] == i % CLASSES;
     }
-    for (int class = 0; class < CLASSES; class++) {
+    for (int class = 0; class < CLASSES; class ++) {
         ck_assert_int_ge(counts[class], 100);
         ck_assert_int_le(counts[class], 101);
     }
@@ -52,7 +52,8 @@ START_TEST(share_the_classes_equally_in_random_order) {
 END_TEST
 
 START_TEST(follow_from_the_seed_alone) {
-    blo_dataset first = digits(50, 7), again = digits(50, 7), other = digits(50, 8), high = digits(50, 7 + (1ull << 32));
+    blo_dataset first = digits(50, 7), again = digits(50, 7), other = digits(50, 8),
+                high = digits(50, 7 + (1ull << 32));
     ck_assert_mem_eq(first.images.data, again.images.data, 50 * PIXELS);
     ck_assert_mem_eq(first.labels.data, again.labels.data, 50 * sizeof(int32_t));
     ck_assert_mem_ne(first.images.data, other.images.data, 50 * PIXELS);
@@ -86,7 +87,7 @@ END_TEST
 static int nearest(double means[CLASSES][PIXELS], const uint8_t *image) {
     int best = 0;
     double best_distance = 1e300;
-    for (int class = 0; class < CLASSES; class++) {
+    for (int class = 0; class < CLASSES; class ++) {
         double distance = 0;
         for (int pixel = 0; pixel < PIXELS; pixel++) {
             const double off = image[pixel] - means[class][pixel];

@@ -35,7 +35,8 @@ static void check_refused(const char *path, const char *expected) {
 
 START_TEST(reads_plain_and_gzip_by_content) {
     blo_array array;
-    const char *path = _i == 0 ? files_write("plain.gz", GOOD, sizeof GOOD) : files_write_gzip("packed", GOOD, sizeof GOOD);
+    const char *path =
+        _i == 0 ? files_write("plain.gz", GOOD, sizeof GOOD) : files_write_gzip("packed", GOOD, sizeof GOOD);
     ck_assert_msg(blo_idx_read(path, &array, message, sizeof message) == BLO_OK, "%s", message);
     check_good(&array);
     blo_array_free(&array);
@@ -80,7 +81,9 @@ START_TEST(joins_the_members_of_a_gzip_file) {
 END_TEST
 
 START_TEST(refuses_a_file_cut_anywhere) {
-    check_refused(files_write("cut", GOOD, (size_t)_i), _i < 4 ? "header" : _i < GOOD_HEADER ? "extents" : "promises 12 bytes");
+    check_refused(files_write("cut", GOOD, (size_t)_i), _i < 4             ? "header"
+                                                        : _i < GOOD_HEADER ? "extents"
+                                                                           : "promises 12 bytes");
 }
 END_TEST
 
@@ -97,8 +100,10 @@ START_TEST(refuses_a_wrong_header) {
         int at;
         uint8_t value;
         const char *expected;
-    } wrong[] = {{0, 1, "01 00"},        {1, 2, "00 02"},        {2, 0x0D, "0x0d"},      {2, 0, "0x00"},
-                 {3, 0, "0 axes"},       {3, 9, "9 axes"},       {3, 255, "255 axes"},   {7, 3, "promises 18 bytes"},
+    } wrong[] = {{0, 1, "01 00"},        {1, 2, "00 02"},
+                 {2, 0x0D, "0x0d"},      {2, 0, "0x00"},
+                 {3, 0, "0 axes"},       {3, 9, "9 axes"},
+                 {3, 255, "255 axes"},   {7, 3, "promises 18 bytes"},
                  {7, 1, "bytes follow"}, {4, 0x7f, "can hold at most 12"}};
     uint8_t bytes[sizeof GOOD];
     memcpy(bytes, GOOD, sizeof GOOD);

@@ -13,7 +13,8 @@ static const uint8_t LABELS[] = {0, 0, 8, 1, 0, 0, 0, 2, 4, 1};
 static char message[800];
 
 START_TEST(reads_every_spelling) {
-    static const char *const spelled[] = {"-images-idx3-ubyte", "-labels-idx1-ubyte", "-images.idx3-ubyte", "-labels.idx1-ubyte"};
+    static const char *const spelled[] = {"-images-idx3-ubyte", "-labels-idx1-ubyte", "-images.idx3-ubyte",
+                                          "-labels.idx1-ubyte"};
     char images[64], labels[64];
     const int dotted = _i & 1, images_packed = _i & 2, labels_packed = _i & 4;
     blo_dataset read;
@@ -92,7 +93,7 @@ START_TEST(reads_mnist) {
     for (int i = 0; i < 10000; i++) {
         counts[((int32_t *)read.labels.data)[i]]++;
     }
-    for (int class = 0; class < 10; class++) {
+    for (int class = 0; class < 10; class ++) {
         ck_assert_int_eq(counts[class], published[class]);
     }
     blo_dataset_free(&read);

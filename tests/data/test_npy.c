@@ -44,7 +44,8 @@ START_TEST(comes_back_as_it_was_written) {
         blo_array array;
         const size_t count = (size_t)shapes[_i].count * element[dtype];
         ck_assert_int_eq(blo_npy_write(files_path("round.npy"), (blo_dtype)dtype, shapes[_i].rank, shapes[_i].shape,
-                                       count == 0 ? NULL : bytes, message, sizeof message), BLO_OK);
+                                       count == 0 ? NULL : bytes, message, sizeof message),
+                         BLO_OK);
         ck_assert_int_eq(blo_npy_read(files_path("round.npy"), &array, message, sizeof message), BLO_OK);
         ck_assert_int_eq(array.dtype, dtype);
         ck_assert_int_eq(array.rank, shapes[_i].rank);
@@ -63,7 +64,8 @@ START_TEST(writes_what_numpy_writes) {
     const int32_t values[] = {1, -1, 7};
     uint8_t file[200];
     const int64_t shape[] = {3};
-    ck_assert_int_eq(blo_npy_write(files_path("three.npy"), BLO_INT32, 1, shape, values, message, sizeof message), BLO_OK);
+    ck_assert_int_eq(blo_npy_write(files_path("three.npy"), BLO_INT32, 1, shape, values, message, sizeof message),
+                     BLO_OK);
     FILE *opened = fopen(files_path("three.npy"), "rb");
     ck_assert_uint_eq(fread(file, 1, sizeof file, opened), 128 + sizeof values);
     fclose(opened);
@@ -77,7 +79,8 @@ END_TEST
 START_TEST(reads_every_version) {
     const float values[] = {1.5f, -2.0f};
     blo_array array;
-    const char *path = write_npy("version.npy", _i, "{\"shape\":(2,),'fortran_order': True, 'descr': '<f4'}  \n", values, 8);
+    const char *path =
+        write_npy("version.npy", _i, "{\"shape\":(2,),'fortran_order': True, 'descr': '<f4'}  \n", values, 8);
     ck_assert_msg(blo_npy_read(path, &array, message, sizeof message) == BLO_OK, "%s", message);
     ck_assert_int_eq(array.dtype, BLO_FLOAT);
     ck_assert_mem_eq(array.data, values, sizeof values);
@@ -91,7 +94,8 @@ START_TEST(narrows_long_integers_and_booleans) {
     const uint8_t truths[] = {0, 1, 2};
     blo_array array;
     const char *text = "{'descr': '<i8', 'fortran_order': False, 'shape': (3L,), }\n";
-    ck_assert_int_eq(blo_npy_read(write_npy("long.npy", 1, text, longs, sizeof longs), &array, message, sizeof message), BLO_OK);
+    ck_assert_int_eq(blo_npy_read(write_npy("long.npy", 1, text, longs, sizeof longs), &array, message, sizeof message),
+                     BLO_OK);
     ck_assert_int_eq(array.dtype, BLO_INT32);
     ck_assert_mem_eq(array.data, expected, sizeof expected);
     blo_array_free(&array);
@@ -151,13 +155,16 @@ END_TEST
 START_TEST(refuses_a_file_cut_anywhere) {
     uint8_t bytes[300];
     const int64_t shape[] = {4};
-    ck_assert_int_eq(blo_npy_write(files_path("whole.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message), BLO_OK);
+    ck_assert_int_eq(blo_npy_write(files_path("whole.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message),
+                     BLO_OK);
     FILE *opened = fopen(files_path("whole.npy"), "rb");
     const size_t count = fread(bytes, 1, sizeof bytes, opened);
     fclose(opened);
     for (size_t cut = 0; cut < count; cut++) {
-        check_refused(files_write("cut.npy", bytes, cut), cut < 8 ? "as an NPY file does" : cut < 10 ? "ends within"
-                                                          : cut < 128 ? "says its NPY header has" : "bytes follow");
+        check_refused(files_write("cut.npy", bytes, cut), cut < 8     ? "as an NPY file does"
+                                                          : cut < 10  ? "ends within"
+                                                          : cut < 128 ? "says its NPY header has"
+                                                                      : "bytes follow");
     }
 }
 END_TEST
@@ -167,7 +174,8 @@ START_TEST(refuses_other_magic_version_and_length) {
     check_refused(files_write("version.npy", "\x93NUMPY\x04\x00\x00\x00\x00\x00", 12), "version 4.0");
     check_refused(files_write("version.npy", "\x93NUMPY\x00\x00\x00\x00\x00\x00", 12), "version 0.0");
     check_refused(files_write("version.npy", "\x93NUMPY\x01\x01\x00\x00\x00\x00", 12), "version 1.1");
-    check_refused(files_write("length.npy", "\x93NUMPY\x02\x00\xff\xff\xff\xff{", 13), "4294967295 bytes, but only 1 follow");
+    check_refused(files_write("length.npy", "\x93NUMPY\x02\x00\xff\xff\xff\xff{", 13),
+                  "4294967295 bytes, but only 1 follow");
     check_refused(files_path("missing.npy"), "cannot be opened");
 }
 END_TEST
@@ -177,17 +185,24 @@ START_TEST(a_failed_write_leaves_what_was_there) {
     struct stat info;
     files_clear();
     ck_assert_int_eq(mkdir(files_path("taken.npy"), 0700), 0);
-    ck_assert_int_eq(blo_npy_write(files_path("taken.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message), BLO_ERROR_FILE);
+    ck_assert_int_eq(blo_npy_write(files_path("taken.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message),
+                     BLO_ERROR_FILE);
     ck_assert_ptr_nonnull(strstr(message, "taken.npy"));
     ck_assert_int_eq(files_count(), 1); /* no temporary file stays */
     ck_assert_int_eq(stat(files_path("taken.npy"), &info), 0);
     ck_assert(S_ISDIR(info.st_mode));
-    ck_assert_int_eq(blo_npy_write(files_path("no/such.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message), BLO_ERROR_FILE);
-    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 1, negative, "abcd", message, sizeof message), BLO_ERROR_ARGUMENT);
-    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 2, huge, "abcd", message, sizeof message), BLO_ERROR_ARGUMENT);
-    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 1, shape, NULL, message, sizeof message), BLO_ERROR_ARGUMENT);
-    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 9, shape, "abcd", message, sizeof message), BLO_ERROR_ARGUMENT);
-    ck_assert_int_eq(blo_npy_write(files_path("a"), (blo_dtype)9, 1, shape, "abcd", message, sizeof message), BLO_ERROR_ARGUMENT);
+    ck_assert_int_eq(blo_npy_write(files_path("no/such.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message),
+                     BLO_ERROR_FILE);
+    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 1, negative, "abcd", message, sizeof message),
+                     BLO_ERROR_ARGUMENT);
+    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 2, huge, "abcd", message, sizeof message),
+                     BLO_ERROR_ARGUMENT);
+    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 1, shape, NULL, message, sizeof message),
+                     BLO_ERROR_ARGUMENT);
+    ck_assert_int_eq(blo_npy_write(files_path("a"), BLO_UINT8, 9, shape, "abcd", message, sizeof message),
+                     BLO_ERROR_ARGUMENT);
+    ck_assert_int_eq(blo_npy_write(files_path("a"), (blo_dtype)9, 1, shape, "abcd", message, sizeof message),
+                     BLO_ERROR_ARGUMENT);
     ck_assert_int_eq(files_count(), 1);
 }
 END_TEST
@@ -197,7 +212,8 @@ START_TEST(replaces_a_file_whole) {
     blo_array array;
     files_clear();
     files_write("old.npy", "old", 3);
-    ck_assert_int_eq(blo_npy_write(files_path("old.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message), BLO_OK);
+    ck_assert_int_eq(blo_npy_write(files_path("old.npy"), BLO_UINT8, 1, shape, "abcd", message, sizeof message),
+                     BLO_OK);
     ck_assert_int_eq(files_count(), 1);
     ck_assert_int_eq(blo_npy_read(files_path("old.npy"), &array, message, sizeof message), BLO_OK);
     ck_assert_mem_eq(array.data, "abcd", 4);
