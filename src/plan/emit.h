@@ -1,0 +1,63 @@
+/* The emitter: the OpenCL C that computes a node's value at a symbolic index, with everything that is not an array evaluated inline. */
+#ifndef BLO_PLAN_EMIT_H
+#define BLO_PLAN_EMIT_H
+
+#include "index.h"
+#include "lower.h"
+
+typedef struct blo_value blo_value;
+struct blo_value {
+    const blo_node *node;
+    const blo_index *index[BLO_MAX_RANK];
+    int scope;
+    char name[48]; /* a variable or a literal */
+    blo_value *next;
+};
+
+typedef struct blo_emitter {
+    blo_lowering *lowering;
+    int group; /* its roots are evaluated, not loaded */
+    blo_indices indices;
+    int n_values;
+    blo_value **values; /* [nodes] chains */
+    int n_arrays;
+    int arrays[BLO_MAX_ARGUMENTS];   /* of the lowering, in the order of the parameters p0, p1 … */
+    bool written[BLO_MAX_ARGUMENTS];
+    bool uses_random;
+    bool failed; /* out of memory or of arguments */
+} blo_emitter;
+
+/* Scope 0 (the body) is open afterwards. GROUP -1: none. */
+void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group);
+void blo_emitter_free(blo_emitter *emitter);
+
+/* NODE's value at INDEX[node->rank], defined in the scope it needs. */
+const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index);
+
+/* The parameter number of an array, made at first use. */
+int blo_emit_array(blo_emitter *emitter, int array, bool written);
+
+/* A fresh loop or condition inside PARENT; HEADER is "for (…)" or "if (…)". Close puts it into its parent, FOOTER last inside. */
+int blo_emit_open(blo_emitter *emitter, int parent);
+void blo_emit_close(blo_emitter *emitter, int scope, const char *header, const char *footer);
+blo_text *blo_emit_text(blo_emitter *emitter, int scope);
+/* A new variable name with PREFIX. */
+void blo_emit_name(blo_emitter *emitter, const char *prefix, char name[24]);
+
+/* "__global const float *p0, ulong o0, …" or "p0, o0, …". */
+void blo_emit_parameters(const blo_emitter *emitter, blo_text *text, bool declare);
+/* Starts STEP's arguments with the emitter's arrays. */
+void blo_emit_arguments(const blo_emitter *emitter, blo_plan_step *step);
+
+const char *blo_type_name(blo_dtype dtype);
+/* How a sum or maximum starts, and how it takes in VALUE. */
+const char *blo_reduction_start(const blo_node *node);
+void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value);
+/* The operand's index for the result's INDEX and the index along the reduced axes together. */
+void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index, const blo_index *inner,
+                         const blo_index **operand);
+
+/* OpenCL C of Philox, for kernels that draw random numbers. */
+extern const char blo_philox_text[];
+
+#endif

@@ -1,0 +1,148 @@
+/* Which roots one kernel writes together, and the order kernels run in. Roots of one shape join when none of them waits for a third
+ * kernel that waits for another of them. Knows the graph only. */
+#include "lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { GROUP_LEAVES = 24 }; /* arrays a joined kernel may read */
+
+static blo_group_kind kind_of(const blo_node *node) {
+    if (node->op == BLO_OP_MATMUL)
+        return BLO_GROUP_PRODUCT;
+    if (node->op == BLO_OP_SCATTER_ADD)
+        return BLO_GROUP_SCATTER;
+    if ((node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX) && !blo_reduction_is_short(node))
+        return BLO_GROUP_REDUCE;
+    return BLO_GROUP_ELEMENTWISE;
+}
+
+static bool add_use(blo_group *group, int root) {
+    for (int i = 0; i < group->n_uses; i++)
+        if (group->uses[i] == root)
+            return true;
+    if (group->n_uses == group->uses_capacity) {
+        int capacity = group->uses_capacity ? 2 * group->uses_capacity : 8;
+        int *uses = realloc(group->uses, (size_t)capacity * sizeof *uses);
+        if (!uses)
+            return false;
+        group->uses = uses;
+        group->uses_capacity = capacity;
+    }
+    group->uses[group->n_uses++] = root;
+    return true;
+}
+
+/* Adds to GROUP the roots that NODE's expression reads. SEEN[id] marks what was visited; STACK has room for every node. */
+static bool collect_uses(const blo_lowering *lowering, blo_group *group, const blo_node *node, bool *seen, int *stack) {
+    int depth = 0;
+    memset(seen, 0, (size_t)lowering->n_nodes);
+    stack[depth++] = node->id;
+    seen[node->id] = true;
+    while (depth > 0) {
+        const blo_node *top = blo_graph_node(lowering->graph, stack[--depth]);
+        for (int i = 0; i < top->n_in; i++) {
+            int id = top->in[i]->id;
+            if (seen[id])
+                continue;
+            seen[id] = true;
+            if (!lowering->facts[id].root)
+                stack[depth++] = id;
+            else if (top->in[i]->count > 0 && !add_use(group, id)) /* nothing writes an empty array */
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Does group FROM need, directly or not, what group TO writes? VISITED[group]. */
+static bool depends(const blo_lowering *lowering, int from, int to, bool *visited) {
+    if (from == to)
+        return true;
+    if (visited[from])
+        return false;
+    visited[from] = true;
+    const blo_group *group = &lowering->groups[from];
+    for (int i = 0; i < group->n_uses; i++) {
+        int next = lowering->facts[group->uses[i]].group;
+        if (next != from && depends(lowering, next, to, visited))
+            return true;
+    }
+    return false;
+}
+
+static bool same_shape(const blo_node *a, const blo_node *b) {
+    return a->rank == b->rank && (a->rank == 0 || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]));
+}
+
+/* May the root with the uses of FRESH be written by group INDEX? */
+static bool can_join(const blo_lowering *lowering, int index, const blo_node *node, const blo_group *fresh, bool *visited) {
+    const blo_group *group = &lowering->groups[index];
+    if (group->kind != BLO_GROUP_ELEMENTWISE || fresh->kind != BLO_GROUP_ELEMENTWISE || group->n_roots == BLO_GROUP_ROOTS ||
+        group->leaves + fresh->leaves > GROUP_LEAVES || !same_shape(node, blo_graph_node(lowering->graph, group->roots[0])))
+        return false;
+    memset(visited, 0, (size_t)lowering->n_groups);
+    for (int i = 0; i < fresh->n_uses; i++) {
+        int used = lowering->facts[fresh->uses[i]].group;
+        if (used != index && depends(lowering, used, index, visited))
+            return false;
+    }
+    return true;
+}
+
+static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *stack) {
+    blo_node_facts *facts = &lowering->facts[node->id];
+    blo_group fresh = {.kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .leaves = facts->leaves};
+    if (!collect_uses(lowering, &fresh, node, seen, stack)) {
+        free(fresh.uses);
+        return false;
+    }
+    for (int g = 0; g < lowering->n_groups; g++) {
+        if (!can_join(lowering, g, node, &fresh, seen))
+            continue;
+        blo_group *group = &lowering->groups[g];
+        bool added = true;
+        for (int i = 0; i < fresh.n_uses; i++)
+            if (lowering->facts[fresh.uses[i]].group != g)
+                added = added && add_use(group, fresh.uses[i]);
+        free(fresh.uses);
+        group->roots[group->n_roots++] = node->id;
+        group->leaves += fresh.leaves;
+        if (fresh.row >= 0 && (group->row < 0 || fresh.row < group->row))
+            group->row = fresh.row;
+        facts->group = g;
+        return added;
+    }
+    facts->group = lowering->n_groups;
+    lowering->groups[lowering->n_groups++] = fresh;
+    return true;
+}
+
+/* Appends group INDEX to the order, after what it needs. */
+static void order_group(blo_lowering *lowering, int index, int *n) {
+    blo_group *group = &lowering->groups[index];
+    if (group->placed)
+        return;
+    group->placed = true;
+    for (int i = 0; i < group->n_uses; i++)
+        order_group(lowering, lowering->facts[group->uses[i]].group, n);
+    lowering->order[(*n)++] = index;
+}
+
+blo_status blo_lower_group(blo_lowering *lowering) {
+    size_t n = (size_t)lowering->n_nodes;
+    bool *seen = calloc(n + 1, sizeof *seen);
+    int *stack = calloc(n + 1, sizeof *stack);
+    lowering->groups = calloc(n + 1, sizeof *lowering->groups);
+    lowering->order = calloc(n + 1, sizeof *lowering->order);
+    bool fits = seen && stack && lowering->groups && lowering->order;
+    for (int id = 0; fits && id < lowering->n_nodes; id++)
+        if (lowering->facts[id].root && blo_graph_node(lowering->graph, id)->count > 0)
+            fits = place_root(lowering, blo_graph_node(lowering->graph, id), seen, stack);
+    int placed = 0;
+    for (int g = 0; fits && g < lowering->n_groups; g++)
+        order_group(lowering, g, &placed);
+    free(seen);
+    free(stack);
+    return fits ? BLO_OK : blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a graph of %zu nodes", n);
+}

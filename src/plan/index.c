@@ -1,0 +1,166 @@
+/* Symbolic indices; see index.h. */
+#include "index.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const blo_index zero = {.kind = BLO_INDEX_CONST, .extent = 1, .name = "0"};
+
+void blo_indices_free(blo_indices *indices) {
+    while (indices->all) {
+        blo_index *next = indices->all->next;
+        free(indices->all);
+        indices->all = next;
+    }
+    for (int i = 0; i < indices->n_scopes; i++)
+        blo_text_free(&indices->scopes[i].text);
+    free(indices->scopes);
+    *indices = (blo_indices){0};
+}
+
+int blo_scope_open(blo_indices *indices, int parent) {
+    if (indices->n_scopes == indices->scopes_capacity) {
+        int capacity = indices->scopes_capacity ? 2 * indices->scopes_capacity : 8;
+        blo_scope *scopes = realloc(indices->scopes, (size_t)capacity * sizeof *scopes);
+        if (!scopes) {
+            indices->failed = true;
+            return parent;
+        }
+        indices->scopes = scopes;
+        indices->scopes_capacity = capacity;
+    }
+    int depth = parent >= 0 ? indices->scopes[parent].depth + 1 : 0;
+    indices->scopes[indices->n_scopes] = (blo_scope){.parent = parent, .depth = depth};
+    return indices->n_scopes++;
+}
+
+int blo_scope_deeper(const blo_indices *indices, int a, int b) {
+    return indices->scopes[a].depth >= indices->scopes[b].depth ? a : b;
+}
+
+/* The one object for this expression: made at first, found afterwards. */
+static const blo_index *intern(blo_indices *indices, const blo_index *wanted) {
+    for (blo_index *i = indices->all; i; i = i->next)
+        if (i->kind == wanted->kind && i->a == wanted->a && i->b == wanted->b && i->c == wanted->c && i->d == wanted->d &&
+            (i->kind != BLO_INDEX_NAME || !strcmp(i->name, wanted->name)))
+            return i;
+    blo_index *index = malloc(sizeof *index);
+    if (!index) {
+        indices->failed = true;
+        return &zero;
+    }
+    *index = *wanted;
+    index->next = indices->all;
+    indices->all = index;
+    return index;
+}
+
+const blo_index *blo_index_const(blo_indices *indices, int64_t value) {
+    blo_index index = {.kind = BLO_INDEX_CONST, .c = value, .extent = value + 1};
+    snprintf(index.name, sizeof index.name, "%" PRId64, value);
+    return intern(indices, &index);
+}
+
+const blo_index *blo_index_name(blo_indices *indices, const char *name, int64_t extent, int scope) {
+    blo_index index = {.kind = BLO_INDEX_NAME, .extent = extent, .scope = scope};
+    snprintf(index.name, sizeof index.name, "%s", name);
+    return intern(indices, &index);
+}
+
+const blo_index *blo_index_div(blo_indices *indices, const blo_index *a, int64_t c) {
+    if (c == 1)
+        return a;
+    if (a->extent <= c)
+        return blo_index_const(indices, 0);
+    if (a->kind == BLO_INDEX_CONST)
+        return blo_index_const(indices, a->c / c);
+    if (a->kind == BLO_INDEX_JOIN && a->c == c)
+        return a->a;
+    if (a->kind == BLO_INDEX_JOIN && c % a->c == 0) /* (x * m + y) / (m * n) = x / n, as y < m */
+        return blo_index_div(indices, a->a, c / a->c);
+    blo_index index = {.kind = BLO_INDEX_DIV, .a = a, .c = c, .extent = (a->extent + c - 1) / c, .scope = a->scope};
+    return intern(indices, &index);
+}
+
+const blo_index *blo_index_mod(blo_indices *indices, const blo_index *a, int64_t c) {
+    if (c == 1)
+        return blo_index_const(indices, 0);
+    if (a->extent <= c)
+        return a;
+    if (a->kind == BLO_INDEX_CONST)
+        return blo_index_const(indices, a->c % c);
+    if (a->kind == BLO_INDEX_JOIN && a->c == c)
+        return a->b;
+    if (a->kind == BLO_INDEX_JOIN && c % a->c == 0) /* (x * m + y) % (m * n) = (x % n) * m + y */
+        return blo_index_join(indices, blo_index_mod(indices, a->a, c / a->c), a->c, a->b);
+    blo_index index = {.kind = BLO_INDEX_MOD, .a = a, .c = c, .extent = c, .scope = a->scope};
+    return intern(indices, &index);
+}
+
+const blo_index *blo_index_join(blo_indices *indices, const blo_index *a, int64_t c, const blo_index *b) {
+    if (c == 1)
+        return a;
+    if (a->kind == BLO_INDEX_CONST && a->c == 0)
+        return b;
+    if (a->kind == BLO_INDEX_CONST && b->kind == BLO_INDEX_CONST)
+        return blo_index_const(indices, a->c * c + b->c);
+    if (a->kind == BLO_INDEX_DIV && b->kind == BLO_INDEX_MOD && a->a == b->a && a->c == c && b->c == c)
+        return a->a;
+    int64_t extent = (a->extent - 1) * c + b->extent;
+    blo_index index = {.kind = BLO_INDEX_JOIN, .a = a, .b = b, .c = c, .extent = extent};
+    index.scope = blo_scope_deeper(indices, a->scope, b->scope);
+    return intern(indices, &index);
+}
+
+const blo_index *blo_index_affine(blo_indices *indices, const blo_index *a, int64_t c, int64_t d, int64_t extent) {
+    if (c == 1 && d == 0)
+        return a;
+    if (a->kind == BLO_INDEX_CONST)
+        return blo_index_const(indices, a->c * c + d);
+    blo_index index = {.kind = BLO_INDEX_AFFINE, .a = a, .c = c, .d = d, .extent = extent, .scope = a->scope};
+    return intern(indices, &index);
+}
+
+void blo_index_split(blo_indices *indices, const blo_index *linear, int rank, const int64_t *shape, const blo_index **result) {
+    for (int i = rank - 1; i > 0; i--) {
+        int64_t extent = shape[i] > 0 ? shape[i] : 1;
+        result[i] = blo_index_mod(indices, linear, extent);
+        linear = blo_index_div(indices, linear, extent);
+    }
+    if (rank > 0)
+        result[0] = linear;
+}
+
+const blo_index *blo_index_linear(blo_indices *indices, int rank, const int64_t *shape, const blo_index *const *index) {
+    const blo_index *linear = rank > 0 ? index[0] : blo_index_const(indices, 0);
+    for (int i = 1; i < rank; i++)
+        linear = blo_index_join(indices, linear, shape[i] > 0 ? shape[i] : 1, index[i]);
+    return linear;
+}
+
+const char *blo_index_text(blo_indices *indices, const blo_index *index) {
+    if (index->name[0])
+        return index->name;
+    const char *a = blo_index_text(indices, index->a);
+    const char *b = index->b ? blo_index_text(indices, index->b) : "";
+    blo_text *text = &indices->scopes[index->scope].text;
+    blo_index *named = (blo_index *)(uintptr_t)index; /* the cache's own object: all non-const ones were made by intern() */
+    snprintf(named->name, sizeof named->name, "x%d", indices->n_names++);
+    switch (index->kind) {
+    case BLO_INDEX_DIV:
+        blo_text_add(text, "const uint %s = %s / %" PRId64 ";\n", index->name, a, index->c);
+        break;
+    case BLO_INDEX_MOD:
+        blo_text_add(text, "const uint %s = %s %% %" PRId64 ";\n", index->name, a, index->c);
+        break;
+    case BLO_INDEX_JOIN:
+        blo_text_add(text, "const uint %s = %s * %" PRId64 " + %s;\n", index->name, a, index->c, b);
+        break;
+    default:
+        blo_text_add(text, "const uint %s = %s * %" PRId64 " + %" PRId64 ";\n", index->name, a, index->c, index->d);
+        break;
+    }
+    return index->name;
+}

@@ -1,0 +1,118 @@
+/* Inside the plan room: what the passes from graph to launches hand each other.
+ *
+ *   analyse.c   which nodes become arrays ("roots"); the rest is evaluated inside the kernels that use it
+ *   group.c     which roots one kernel writes together, and in which order kernels run
+ *   emit.c      the OpenCL C of values at symbolic indices (index.c)
+ *   kernels.c   groups -> kernels: elementwise, reductions, scatter; product.c: matrix products
+ *   memory.c    where temporaries lie in the scratch
+ *   plan.c      the plan itself: building, binding, queueing */
+#ifndef BLO_PLAN_LOWER_H
+#define BLO_PLAN_LOWER_H
+
+#include "plan.h"
+
+/* Reductions over at most this many elements of the last axes may be evaluated where they are used, as a loop in the consumer. */
+enum { BLO_INLINE_REDUCTION = 64 };
+
+/* --- arrays: everything a kernel reads or writes --- */
+typedef enum blo_array_kind { BLO_ARRAY_INPUT, BLO_ARRAY_OUTPUT, BLO_ARRAY_TEMPORARY } blo_array_kind;
+
+typedef struct blo_plan_array {
+    blo_array_kind kind;
+    int index; /* of the input or output */
+    blo_dtype dtype;
+    uint64_t bytes;
+    uint64_t offset;  /* in the scratch, of temporaries */
+    int first, last;  /* launches that use it */
+} blo_plan_array;
+
+typedef struct blo_plan_argument {
+    bool is_array; /* an array takes two kernel arguments: the buffer and the offset in elements */
+    int array;
+    uint64_t value; /* ulong */
+} blo_plan_argument;
+
+enum { BLO_MAX_ARGUMENTS = 56 }; /* arrays and values of one kernel: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
+
+typedef struct blo_plan_step {
+    char *name, *text; /* kernel source, owned; NULL for a library call */
+    int n_arguments;
+    blo_plan_argument arguments[BLO_MAX_ARGUMENTS];
+    size_t global[3], local[3];
+    bool any_local; /* the implementation chooses the work-group */
+    blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
+    blo_kernel *kernel;
+    blo_place bound[BLO_MAX_ARGUMENTS]; /* what the array arguments were last bound to */
+} blo_plan_step;
+
+/* --- what is known of each node while a plan is made --- */
+typedef struct blo_node_facts {
+    bool live;
+    bool root;      /* gets an array of its own */
+    bool shared;    /* used by more than one root */
+    int owner;      /* the one root that uses it, -1: none yet */
+    int row;        /* -1, or: holds inlined reductions whose result varies only along the first ROW axes */
+    int leaves;     /* arrays its inlined expression reads, an upper bound */
+    int64_t cost;   /* operations to evaluate one element */
+    int group;      /* of a root */
+    int array;      /* of a root or input, -1: none yet */
+} blo_node_facts;
+
+typedef struct blo_lowering {
+    blo_context *context;
+    const blo_device_facts *device;
+    blo_graph *graph;
+    int n_nodes;
+    blo_node_facts *facts; /* [n_nodes] */
+    int n_outputs;
+    blo_node *const *outputs;
+
+    int n_groups;
+    struct blo_group *groups;
+    int *order; /* groups in the order they run */
+
+    int n_arrays, arrays_capacity;
+    blo_plan_array *arrays;
+    int n_steps, steps_capacity;
+    blo_plan_step *steps;
+    int n_packed, packed_capacity;
+    struct blo_packed *packed; /* operands packed already */
+    uint64_t scratch_bytes;
+} blo_lowering;
+
+/* Roots that one kernel writes together: all of one shape. */
+typedef enum blo_group_kind { BLO_GROUP_ELEMENTWISE, BLO_GROUP_REDUCE, BLO_GROUP_SCATTER, BLO_GROUP_PRODUCT } blo_group_kind;
+enum { BLO_GROUP_ROOTS = 8 };
+typedef struct blo_group {
+    blo_group_kind kind;
+    int n_roots;
+    int roots[BLO_GROUP_ROOTS]; /* node ids */
+    int row;                    /* as in blo_node_facts, of the kernel */
+    int leaves;
+    int n_uses, uses_capacity;
+    int *uses; /* root node ids of other groups that it reads */
+    bool placed;
+} blo_group;
+
+/* Passes; each fails with a sentence in the context. */
+blo_status blo_lower_analyse(blo_lowering *lowering);
+blo_status blo_lower_group(blo_lowering *lowering);
+blo_status blo_lower_kernels(blo_lowering *lowering);
+blo_status blo_lower_place(blo_lowering *lowering);
+
+/* The steps of one large product, into the node's own array. */
+blo_status blo_lower_product(blo_lowering *lowering, const blo_node *node);
+
+/* True for a reduction that its consumers may evaluate as a loop: over the last axes, and short. */
+bool blo_reduction_is_short(const blo_node *node);
+/* Products of at most this much work become one generated kernel without packing. */
+bool blo_product_is_small(const blo_node *node);
+int64_t blo_reduction_length(const blo_node *node);
+
+/* A new array, its id; -1: no memory. The node's own array (made at first use). */
+int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_dtype dtype, int64_t count);
+int blo_lower_node_array(blo_lowering *lowering, const blo_node *node);
+/* A new step at the end; NULL: no memory. Valid until the next one. */
+blo_plan_step *blo_lower_step(blo_lowering *lowering);
+
+#endif

@@ -1,0 +1,315 @@
+/* Plans: lowering a graph, building its kernels as one program, and queueing it; see plan.h. */
+#include "lower.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct blo_plan {
+    blo_context *context;
+    int n_inputs, n_outputs, n_arrays, n_steps;
+    uint64_t *input_bytes, *output_bytes;
+    bool *uses_input;
+    blo_plan_array *arrays;
+    blo_plan_step *steps;
+    uint64_t scratch_bytes;
+};
+
+/* --- what the passes share --- */
+
+int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_dtype dtype, int64_t count) {
+    if (lowering->n_arrays == lowering->arrays_capacity) {
+        int capacity = lowering->arrays_capacity ? 2 * lowering->arrays_capacity : 16;
+        blo_plan_array *arrays = realloc(lowering->arrays, (size_t)capacity * sizeof *arrays);
+        if (!arrays)
+            return -1;
+        lowering->arrays = arrays;
+        lowering->arrays_capacity = capacity;
+    }
+    lowering->arrays[lowering->n_arrays] =
+        (blo_plan_array){.kind = kind, .index = index, .dtype = dtype, .bytes = (uint64_t)count * blo_dtype_size(dtype)};
+    return lowering->n_arrays++;
+}
+
+int blo_lower_node_array(blo_lowering *lowering, const blo_node *node) {
+    blo_node_facts *facts = &lowering->facts[node->id];
+    if (facts->array >= 0)
+        return facts->array;
+    blo_array_kind kind = node->op == BLO_OP_INPUT ? BLO_ARRAY_INPUT : BLO_ARRAY_TEMPORARY;
+    int index = node->op == BLO_OP_INPUT ? node->attr.input : 0;
+    for (int j = lowering->n_outputs - 1; kind != BLO_ARRAY_INPUT && j >= 0; j--)
+        if (lowering->outputs[j] == node) {
+            kind = BLO_ARRAY_OUTPUT;
+            index = j;
+        }
+    facts->array = blo_lower_array(lowering, kind, index, node->dtype, node->count);
+    return facts->array;
+}
+
+blo_plan_step *blo_lower_step(blo_lowering *lowering) {
+    if (lowering->n_steps == lowering->steps_capacity) {
+        int capacity = lowering->steps_capacity ? 2 * lowering->steps_capacity : 8;
+        blo_plan_step *steps = realloc(lowering->steps, (size_t)capacity * sizeof *steps);
+        if (!steps)
+            return NULL;
+        lowering->steps = steps;
+        lowering->steps_capacity = capacity;
+    }
+    blo_plan_step *step = &lowering->steps[lowering->n_steps++];
+    memset(step, 0, sizeof *step);
+    step->global[1] = step->global[2] = step->local[1] = step->local[2] = 1;
+    return step;
+}
+
+static void free_steps(blo_plan_step *steps, int n) {
+    for (int i = 0; i < n; i++) {
+        blo_kernel_release(steps[i].kernel);
+        free(steps[i].name);
+        free(steps[i].text);
+    }
+    free(steps);
+}
+
+static void free_lowering(blo_lowering *lowering) {
+    for (int g = 0; g < lowering->n_groups; g++)
+        free(lowering->groups[g].uses);
+    free(lowering->groups);
+    free(lowering->order);
+    free(lowering->packed);
+    free(lowering->facts);
+    free(lowering->arrays);
+    free_steps(lowering->steps, lowering->n_steps);
+}
+
+/* --- building --- */
+
+/* All kernels of the plan as one program; values bound for good. */
+static blo_status build_kernels(blo_context *context, blo_plan_step *steps, int n_steps) {
+    blo_kernel_source *sources = calloc((size_t)n_steps + 1, sizeof *sources);
+    blo_kernel **kernels = calloc((size_t)n_steps + 1, sizeof *kernels);
+    int n = 0;
+    if (!sources || !kernels) {
+        free(sources);
+        free(kernels);
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", n_steps);
+    }
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].text)
+            sources[n++] = (blo_kernel_source){.name = steps[i].name, .text = steps[i].text};
+    blo_status status = blo_kernels_get(context, n, sources, kernels);
+    n = 0;
+    for (int i = 0; i < n_steps && status == BLO_OK; i++)
+        if (steps[i].text)
+            steps[i].kernel = kernels[n++];
+    for (int i = 0; i < n_steps && status == BLO_OK; i++) {
+        int position = 0;
+        for (int j = 0; steps[i].kernel && j < steps[i].n_arguments && status == BLO_OK; j++) {
+            if (!steps[i].arguments[j].is_array)
+                status = blo_kernel_set_ulong(steps[i].kernel, position, steps[i].arguments[j].value);
+            position += steps[i].arguments[j].is_array ? 2 : 1;
+        }
+    }
+    free(sources);
+    free(kernels);
+    return status;
+}
+
+/* Input and output facts that outlive the graph. */
+static blo_status describe_ends(blo_plan *plan, const blo_lowering *lowering) {
+    plan->n_inputs = blo_graph_inputs(lowering->graph);
+    plan->n_outputs = lowering->n_outputs;
+    plan->input_bytes = calloc((size_t)plan->n_inputs + 1, sizeof *plan->input_bytes);
+    plan->output_bytes = calloc((size_t)plan->n_outputs + 1, sizeof *plan->output_bytes);
+    plan->uses_input = calloc((size_t)plan->n_inputs + 1, sizeof *plan->uses_input);
+    if (!plan->input_bytes || !plan->output_bytes || !plan->uses_input)
+        return blo_fail(plan->context, BLO_ERROR_MEMORY, "no host memory for a plan");
+    for (int i = 0; i < plan->n_inputs; i++) {
+        const blo_node *node = blo_graph_input_at(lowering->graph, i);
+        plan->input_bytes[i] = (uint64_t)node->count * blo_dtype_size(node->dtype);
+    }
+    for (int i = 0; i < plan->n_outputs; i++)
+        plan->output_bytes[i] = (uint64_t)lowering->outputs[i]->count * blo_dtype_size(lowering->outputs[i]->dtype);
+    for (int s = 0; s < lowering->n_steps; s++)
+        for (int j = 0; j < lowering->steps[s].n_arguments; j++) {
+            const blo_plan_argument *argument = &lowering->steps[s].arguments[j];
+            if (argument->is_array && lowering->arrays[argument->array].kind == BLO_ARRAY_INPUT)
+                plan->uses_input[lowering->arrays[argument->array].index] = true;
+        }
+    return BLO_OK;
+}
+
+static blo_status lower(blo_lowering *lowering) {
+    lowering->n_nodes = blo_graph_nodes(lowering->graph);
+    lowering->facts = calloc((size_t)lowering->n_nodes + 1, sizeof *lowering->facts);
+    bool *live = calloc((size_t)lowering->n_nodes + 1, sizeof *live);
+    blo_status status = BLO_OK;
+    if (!lowering->facts || !live)
+        status = blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan %d nodes", lowering->n_nodes);
+    if (status == BLO_OK) {
+        blo_graph_mark_live(lowering->n_outputs, lowering->outputs, live);
+        for (int id = 0; id < lowering->n_nodes; id++)
+            lowering->facts[id].live = live[id];
+        status = blo_lower_analyse(lowering);
+    }
+    free(live);
+    if (status == BLO_OK)
+        status = blo_lower_group(lowering);
+    if (status == BLO_OK)
+        status = blo_lower_kernels(lowering);
+    if (status == BLO_OK)
+        status = blo_lower_place(lowering);
+    return status;
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* The graph's own mistake, if an output is missing for it. */
+static blo_status check_outputs(blo_context *context, int n, blo_node *const *outputs) {
+    for (int i = 0; i < n; i++) {
+        if (!outputs[i])
+            return blo_fail(context, BLO_ERROR_ARGUMENT, "output %d of the graph is NULL: an operation before it failed", i);
+        if (outputs[i]->graph != outputs[0]->graph)
+            return blo_fail(context, BLO_ERROR_ARGUMENT, "output %d belongs to another graph than output 0", i);
+    }
+    blo_graph *graph = n > 0 ? blo_node_graph(outputs[0]) : NULL;
+    if (graph && blo_graph_status(graph) != BLO_OK)
+        return blo_fail(context, blo_graph_status(graph), "%s", blo_graph_error(graph));
+    return n > 0 ? BLO_OK : blo_fail(context, BLO_ERROR_ARGUMENT, "a plan needs at least one output");
+}
+
+blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, blo_plan **result) {
+    *result = NULL;
+    blo_status status = check_outputs(context, n, outputs);
+    if (status != BLO_OK)
+        return status;
+    double start = seconds_now(), built = blo_context_counters(context)->seconds_build;
+    blo_lowering lowering = {.context = context, .device = blo_context_facts(context), .graph = blo_node_graph(outputs[0]),
+                             .n_outputs = n, .outputs = outputs};
+    blo_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a plan");
+    plan->context = context;
+    status = lower(&lowering);
+    if (status == BLO_OK)
+        status = describe_ends(plan, &lowering);
+    if (status == BLO_OK)
+        status = build_kernels(context, lowering.steps, lowering.n_steps);
+    if (status != BLO_OK)
+        goto done;
+    plan->steps = lowering.steps;
+    plan->n_steps = lowering.n_steps;
+    plan->arrays = lowering.arrays;
+    plan->n_arrays = lowering.n_arrays;
+    plan->scratch_bytes = lowering.scratch_bytes;
+    lowering.steps = NULL;
+    lowering.n_steps = 0;
+    lowering.arrays = NULL;
+    *result = plan;
+    plan = NULL;
+done:
+    free_lowering(&lowering);
+    blo_plan_destroy(plan);
+    blo_context_counters(context)->seconds_build = built + seconds_now() - start; /* building inside is counted once */
+    return status;
+}
+
+void blo_plan_destroy(blo_plan *plan) {
+    if (!plan)
+        return;
+    free_steps(plan->steps, plan->n_steps);
+    free(plan->arrays);
+    free(plan->input_bytes);
+    free(plan->output_bytes);
+    free(plan->uses_input);
+    free(plan);
+}
+
+int blo_plan_inputs(const blo_plan *plan) {
+    return plan->n_inputs;
+}
+
+bool blo_plan_uses_input(const blo_plan *plan, int index) {
+    return plan->uses_input[index];
+}
+
+int blo_plan_outputs(const blo_plan *plan) {
+    return plan->n_outputs;
+}
+
+uint64_t blo_plan_output_bytes(const blo_plan *plan, int index) {
+    return plan->output_bytes[index];
+}
+
+uint64_t blo_plan_input_bytes(const blo_plan *plan, int index) {
+    return plan->input_bytes[index];
+}
+
+int blo_plan_launches(const blo_plan *plan) {
+    return plan->n_steps;
+}
+
+uint64_t blo_plan_scratch_bytes(const blo_plan *plan) {
+    return plan->scratch_bytes;
+}
+
+/* --- running --- */
+
+static blo_status call_library(blo_plan *plan, blo_plan_step *step, const blo_place *places) {
+    uint64_t size = blo_dtype_size(step->call.dtype);
+    blo_gemm_call call = step->call;
+    call.a = places[0].buffer;
+    call.b = places[1].buffer;
+    call.c = (blo_buffer *)(uintptr_t)places[2].buffer; /* an output or the scratch: written to */
+    call.a_offset = places[0].offset / size;
+    call.b_offset = places[1].offset / size;
+    call.c_offset = places[2].offset / size;
+    return blo_clblast_gemm(plan->context, &call);
+}
+
+/* Binds what differs from the last time. */
+static blo_status bind(const blo_plan *plan, blo_plan_step *step, const blo_place *places) {
+    blo_status status = BLO_OK;
+    int position = 0;
+    for (int i = 0; i < step->n_arguments && status == BLO_OK; i++) {
+        if (!step->arguments[i].is_array) {
+            position++;
+            continue;
+        }
+        uint64_t size = blo_dtype_size(plan->arrays[step->arguments[i].array].dtype);
+        if (step->bound[i].buffer != places[i].buffer)
+            status = blo_kernel_set_buffer(step->kernel, position, places[i].buffer);
+        if (status == BLO_OK && (!step->bound[i].buffer || step->bound[i].offset != places[i].offset))
+            status = blo_kernel_set_ulong(step->kernel, position + 1, places[i].offset / size);
+        step->bound[i] = status == BLO_OK ? places[i] : (blo_place){0};
+        position += 2;
+    }
+    return status;
+}
+
+blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs, const blo_buffer *scratch) {
+    blo_status status = BLO_OK;
+    for (int s = 0; s < plan->n_steps && status == BLO_OK; s++) {
+        blo_plan_step *step = &plan->steps[s];
+        blo_place places[BLO_MAX_ARGUMENTS] = {{0}};
+        for (int i = 0; i < step->n_arguments; i++) {
+            if (!step->arguments[i].is_array)
+                continue;
+            const blo_plan_array *array = &plan->arrays[step->arguments[i].array];
+            places[i] = array->kind == BLO_ARRAY_INPUT    ? inputs[array->index]
+                        : array->kind == BLO_ARRAY_OUTPUT ? outputs[array->index]
+                                                          : (blo_place){scratch, array->offset};
+        }
+        if (!step->text) {
+            status = call_library(plan, step, places);
+            continue;
+        }
+        status = bind(plan, step, places);
+        if (status == BLO_OK)
+            status = blo_kernel_launch(step->kernel, 3, step->global, step->any_local ? NULL : step->local);
+    }
+    return status;
+}

@@ -1,0 +1,267 @@
+/* Plans on the device against the plain-C interpreter: random graphs of every primitive, shapes odd, empty and one-element, each
+ * compiled and run; fusion and grouping must not change what comes out. Prints its seed. */
+#include <check.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <clbilevel/clbilevel.h>
+
+#include "graph/graph.h"
+#include "support/interpret.h"
+
+enum { MAX_NODES = 64, MAX_OUTPUTS = 6, MAX_INPUTS = 8 };
+
+static uint64_t random_state;
+
+static uint32_t draw(uint32_t bound) {
+    random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(random_state >> 33) % bound;
+}
+
+static double draw_real(void) {
+    return (double)draw(1u << 20) / (1u << 19) - 1;
+}
+
+typedef struct scene {
+    blo_graph *graph;
+    int n_nodes, n_inputs;
+    blo_node *nodes[MAX_NODES];
+    blo_node *inputs[MAX_INPUTS];
+} scene;
+
+static blo_node *pick(const scene *s, bool floating) {
+    for (;;) {
+        blo_node *node = s->nodes[draw((uint32_t)s->n_nodes)];
+        if (!floating || blo_node_dtype(node) <= BLO_DOUBLE)
+            return node;
+    }
+}
+
+static int64_t draw_extent(void) {
+    static const int64_t extents[] = {1, 2, 3, 5, 10, 70, 0};
+    return extents[draw(draw(12) ? 6 : 7)];
+}
+
+static void add_input(scene *s, blo_dtype dtype) {
+    int64_t shape[3];
+    int rank = (int)draw(4);
+    for (int i = 0; i < rank; i++)
+        shape[i] = draw_extent();
+    char name[8];
+    snprintf(name, sizeof name, "i%d", s->n_inputs);
+    blo_node *node = blo_graph_input(s->graph, name, dtype, rank, shape);
+    s->inputs[s->n_inputs++] = node;
+    s->nodes[s->n_nodes++] = node;
+}
+
+/* Two operands that broadcast: the second is made from the first's shape. */
+static blo_node *partner(const scene *s, blo_node *a) {
+    blo_node *b = pick(s, true);
+    if (blo_node_dtype(b) != blo_node_dtype(a))
+        b = blo_cast(b, blo_node_dtype(a));
+    if (blo_node_rank(a) == blo_node_rank(b) && !memcmp(blo_node_shape(a), blo_node_shape(b), (size_t)blo_node_rank(a) * sizeof(int64_t)))
+        return b;
+    b = blo_sum(b);
+    return blo_broadcast_to(b, blo_node_rank(a), blo_node_shape(a));
+}
+
+static blo_node *reduce(blo_node *a) {
+    int axes[BLO_MAX_RANK], n = 0;
+    for (int i = 0; i < blo_node_rank(a); i++)
+        if (draw(2))
+            axes[n++] = i;
+    for (int i = 0; i < n; i++)
+        if (blo_node_shape(a)[axes[i]] == 0)
+            return blo_sum_axes(a, n, axes, draw(2));
+    return draw(2) ? blo_sum_axes(a, n, axes, draw(2)) : blo_max_axes(a, n, axes, draw(2));
+}
+
+static blo_node *move(blo_node *a) {
+    int rank = blo_node_rank(a), order[BLO_MAX_RANK];
+    int64_t low[BLO_MAX_RANK], high[BLO_MAX_RANK], step[BLO_MAX_RANK], interior[BLO_MAX_RANK], flat[1] = {-1};
+    for (int i = 0; i < rank; i++) {
+        int64_t extent = blo_node_shape(a)[i];
+        order[i] = (i + 1) % rank;
+        low[i] = extent > 1 ? (int64_t)draw(2) : 0;
+        high[i] = extent;
+        step[i] = 1 + (int64_t)draw(2);
+    }
+    switch (draw(4)) {
+    case 0:
+        return blo_permute(a, order);
+    case 1:
+        return blo_slice(a, low, high, step);
+    case 2:
+        for (int i = 0; i < rank; i++) {
+            low[i] = draw(2);
+            high[i] = draw(2);
+            interior[i] = draw(2);
+        }
+        return blo_pad(a, low, high, interior);
+    default:
+        for (int i = 0; i < rank; i++)
+            if (blo_node_shape(a)[i] == 0)
+                return a;
+        return blo_reshape(a, 1, flat);
+    }
+}
+
+static blo_node *row_softmax(blo_node *a) {
+    int last[1] = {-1};
+    if (blo_node_rank(a) == 0 || blo_node_shape(a)[blo_node_rank(a) - 1] == 0)
+        return a;
+    blo_node *e = blo_exp(blo_sub(a, blo_max_axes(a, 1, last, true)));
+    return blo_div(e, blo_sum_axes(e, 1, last, true));
+}
+
+static blo_node *product(const scene *s, blo_node *a) {
+    if (blo_node_rank(a) < 2)
+        return a;
+    bool ta = draw(2), tb = draw(2);
+    int rank = blo_node_rank(a);
+    int64_t k = blo_node_shape(a)[ta ? rank - 2 : rank - 1], n = 1 + draw(12), shape[2] = {tb ? n : k, tb ? k : n};
+    blo_node *b = blo_sum(blo_cast(pick(s, true), blo_node_dtype(a)));
+    b = blo_add(blo_broadcast_to(blo_tanh(b), 2, shape), blo_sin(blo_iota(s->graph, blo_node_dtype(a), 2, shape, draw(2))));
+    return blo_matmul(a, b, ta, tb);
+}
+
+static blo_node *gather(const scene *s, blo_node *a) {
+    if (blo_node_rank(a) == 0)
+        return a;
+    int64_t rows = blo_node_shape(a)[0], shape[1] = {1 + draw(9)};
+    blo_node *index = blo_cast(blo_scale(blo_iota(s->graph, BLO_DOUBLE, 1, shape, 0), 0.4), BLO_INT32);
+    return draw(2) && rows > 0 ? blo_scatter_add(blo_gather(a, index), index, rows) : blo_gather(a, index);
+}
+
+static blo_node *grow(const scene *s) {
+    blo_node *a = pick(s, true);
+    switch (draw(14)) {
+    case 0: return blo_add(a, partner(s, a));
+    case 1: return blo_mul(a, partner(s, a));
+    case 2: return blo_sub(a, partner(s, a));
+    case 3: return blo_select(blo_less(a, partner(s, a)), a, partner(s, a));
+    case 4: return blo_maximum(a, partner(s, a));
+    case 5: return blo_tanh(a);
+    case 6: return blo_sigmoid(a);
+    case 7: return blo_sin(blo_scale(a, 0.7));
+    case 8: return reduce(a);
+    case 9: return move(a);
+    case 10: return row_softmax(blo_tanh(a));
+    case 11: return product(s, blo_tanh(a));
+    case 12: return gather(s, a);
+    default: return blo_cast(a, draw(2) ? BLO_FLOAT : BLO_DOUBLE);
+    }
+}
+
+static void fill(void *data, blo_dtype dtype, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        double value = draw_real();
+        switch (dtype) {
+        case BLO_FLOAT: ((float *)data)[i] = (float)value; break;
+        case BLO_DOUBLE: ((double *)data)[i] = value; break;
+        case BLO_INT32: ((int32_t *)data)[i] = (int32_t)(value * 5); break;
+        case BLO_UINT8: ((uint8_t *)data)[i] = (uint8_t)(draw(256)); break;
+        }
+    }
+}
+
+static double element(const void *data, blo_dtype dtype, int64_t i) {
+    switch (dtype) {
+    case BLO_FLOAT: return (double)((const float *)data)[i];
+    case BLO_DOUBLE: return ((const double *)data)[i];
+    case BLO_INT32: return ((const int32_t *)data)[i];
+    default: return ((const uint8_t *)data)[i];
+    }
+}
+
+/* Largest allowed difference: sums in another order, and functions of another library; float values may have passed anywhere. */
+static void compare(const void *got, const void *wanted, const blo_node *node, uint64_t seed) {
+    for (int64_t i = 0; i < node->count; i++) {
+        double a = element(got, node->dtype, i), b = element(wanted, node->dtype, i);
+        bool same = (isnan(a) && isnan(b)) || fabs(a - b) <= 1e-4 * fmax(1, fmax(fabs(a), fabs(b)));
+        ck_assert_msg(same, "seed %" PRIu64 ": %s node %d element %" PRId64 " is %.9g, the interpreter has %.9g", seed,
+                      blo_op_name(node->op), node->id, i, a, b);
+    }
+}
+
+static void run_scene(blo_context *context, uint64_t seed) {
+    random_state = seed;
+    scene s = {0};
+    ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
+    for (int i = 0; i < 3; i++)
+        add_input(&s, (blo_dtype)draw(2));
+    add_input(&s, BLO_UINT8);
+    int target = 6 + (int)draw(24);
+    while (s.n_nodes < target) {
+        blo_node *node = grow(&s);
+        ck_assert_msg(node != NULL, "seed %" PRIu64 ": %s", seed, blo_graph_error(s.graph));
+        if (node->count <= 20000 && node->rank <= 4)
+            s.nodes[s.n_nodes++] = node;
+    }
+    int n = 1 + (int)draw(MAX_OUTPUTS - 1);
+    blo_node *outputs[MAX_OUTPUTS];
+    for (int i = 0; i < n; i++)
+        outputs[i] = i == 0 ? s.nodes[s.n_nodes - 1] : s.nodes[draw((uint32_t)s.n_nodes)];
+    blo_tensor *in[MAX_INPUTS] = {0}, *out[MAX_OUTPUTS] = {0};
+    void *host_in[MAX_INPUTS] = {0}, *host_out[MAX_OUTPUTS] = {0};
+    for (int i = 0; i < s.n_inputs; i++) {
+        host_in[i] = malloc((size_t)s.inputs[i]->count * 8 + 8);
+        fill(host_in[i], s.inputs[i]->dtype, s.inputs[i]->count);
+        ck_assert_int_eq(blo_tensor_create(context, s.inputs[i]->dtype, s.inputs[i]->rank, s.inputs[i]->shape, host_in[i], &in[i]), BLO_OK);
+    }
+    for (int i = 0; i < n; i++) {
+        host_out[i] = malloc((size_t)outputs[i]->count * 8 + 8);
+        ck_assert_int_eq(blo_tensor_create(context, outputs[i]->dtype, outputs[i]->rank, outputs[i]->shape, NULL, &out[i]), BLO_OK);
+    }
+    blo_function *function = NULL;
+    ck_assert_msg(blo_function_create(context, n, outputs, &function) == BLO_OK, "seed %" PRIu64 ": %s", seed, blo_context_error(context));
+    ck_assert_msg(blo_function_call(function, s.n_inputs, in, n, out) == BLO_OK, "seed %" PRIu64 ": %s", seed, blo_context_error(context));
+    ck_assert_int_eq(blo_interpret(n, outputs, (const void *const *)host_in, host_out), 0);
+    for (int i = 0; i < n; i++) {
+        void *got = malloc(blo_tensor_bytes(out[i]) + 8);
+        ck_assert_int_eq(blo_tensor_download(out[i], got, blo_tensor_bytes(out[i])), BLO_OK);
+        compare(got, host_out[i], outputs[i], seed);
+        free(got);
+    }
+    blo_function_destroy(function);
+    for (int i = 0; i < MAX_INPUTS; i++) {
+        blo_tensor_destroy(in[i]);
+        free(host_in[i]);
+    }
+    for (int i = 0; i < MAX_OUTPUTS; i++) {
+        blo_tensor_destroy(out[i]);
+        free(host_out[i]);
+    }
+    blo_graph_destroy(s.graph);
+}
+
+START_TEST(random_graphs_match_the_interpreter) {
+    const char *count = getenv("CLBILEVEL_TEST_GRAPHS"), *first = getenv("CLBILEVEL_TEST_SEED");
+    int graphs = count ? atoi(count) : 60;
+    uint64_t seed = first ? strtoull(first, NULL, 10) : 1;
+    char message[512];
+    blo_context *context = NULL;
+    ck_assert_msg(blo_context_create(NULL, &context, message, sizeof message) == BLO_OK, "%s", message);
+    printf("seeds %" PRIu64 " to %" PRIu64 "\n", seed, seed + (uint64_t)graphs - 1);
+    for (int i = 0; i < graphs; i++)
+        run_scene(context, seed + (uint64_t)i);
+    blo_context_destroy(context);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("plan");
+    TCase *graphs = tcase_create("random graphs");
+    tcase_set_timeout(graphs, 600);
+    tcase_add_test(graphs, random_graphs_match_the_interpreter);
+    suite_add_tcase(suite, graphs);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
