@@ -3,7 +3,8 @@
 
 #include "solver.h"
 
-/* Scratch of BYTES: the latest loop's if it is large enough (all queued work is in order), else one of the solver's own. */
+/* Scratch of BYTES: the latest loop's if it is large enough (all queued work is in order), else one of the solver's
+ * own. */
 static blo_status scratch_of(blo_lower_solver *solver, uint64_t bytes, const blo_buffer **scratch) {
     const blo_trajectory *latest = solver->latest;
     if (latest && latest->loop && latest->scratch_bytes >= bytes) {
@@ -42,7 +43,8 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_binding *bin
         const blo_watched *named = &binding->named[role.index];
         blo_place place = whole(named->tensor);
         if (named->per_step && binding->steps > 0)
-            place.offset = blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
+            place.offset =
+                blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
         return place;
     }
     case BLO_ROLE_CARRY:
@@ -51,8 +53,8 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_binding *bin
     return (blo_place){NULL, 0};
 }
 
-blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan, const blo_binding *binding,
-                           const blo_place *outputs) {
+blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
+                           const blo_binding *binding, const blo_place *outputs) {
     const blo_buffer *scratch = NULL;
     const int inputs = blo_plan_inputs(plan);
     blo_place *places = calloc((size_t)inputs + 1, sizeof *places);
@@ -83,15 +85,16 @@ static blo_status evaluate(blo_lower_solver *solver, const blo_key *key, const b
     return status == BLO_OK ? blo_solver_read_value(solver, value) : status;
 }
 
-static blo_status check_arguments(blo_lower_solver *solver, blo_objective objective, blo_tensor *data, blo_tensor *target,
-                                  const double *value) {
+static blo_status check_arguments(blo_lower_solver *solver, blo_objective objective, blo_tensor *data,
+                                  blo_tensor *target, const double *value) {
     if (!objective || !value)
         return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "evaluate: %s is NULL", objective ? "value" : "objective");
-    return blo_solver_check_tensors(solver, 2, (blo_tensor *const[]){data, target}, (const char *const[]){"data", "target"});
+    return blo_solver_check_tensors(solver, 2, (blo_tensor *const[]){data, target},
+                                    (const char *const[]){"data", "target"});
 }
 
-blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user, blo_tensor *data,
-                                   blo_tensor *target, double *value) {
+blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user,
+                                   blo_tensor *data, blo_tensor *target, double *value) {
     if (!trajectory)
         return BLO_ERROR_ARGUMENT;
     blo_lower_solver *solver = trajectory->solver;
@@ -106,8 +109,8 @@ blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_object
     if (status == BLO_OK)
         status = blo_trajectory_places(trajectory, k, places);
     if (status == BLO_OK)
-        status = blo_key_make(solver, BLO_PROGRAM_SCALAR, objective, user, data, target, trajectory->named, trajectory->n_named,
-                              &key);
+        status = blo_key_make(solver, BLO_PROGRAM_SCALAR, objective, user, data, target, trajectory->named,
+                              trajectory->n_named, &key);
     if (status == BLO_OK) {
         const blo_binding binding = {places, trajectory->initial, data, target, trajectory->named, k};
         status = evaluate(solver, &key, &binding, value);

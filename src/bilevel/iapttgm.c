@@ -1,5 +1,6 @@
-/* IAPTT-GM (R. Liu, Y. Liu, S. Zeng, J. Zhang, NeurIPS 2021), section 4.1: the truncated backward sweep over a lower loop, and the
- * accumulation of its hypergradients. The loop itself, and who steps the parameters, are others' affair. */
+/* IAPTT-GM (R. Liu, Y. Liu, S. Zeng, J. Zhang, NeurIPS 2021), section 4.1: the truncated backward sweep over a lower
+ * loop, and the accumulation of its hypergradients. The loop itself, and who steps the parameters, are others' affair.
+ */
 #include <math.h>
 #include <stdlib.h>
 
@@ -41,7 +42,8 @@ void blo_iapttgm_destroy(blo_iapttgm *method) {
 static blo_status check_call(const blo_iapttgm *method, const blo_trajectory *trajectory, const int *max_loss_iter,
                              blo_tensor *data, blo_tensor *target) {
     if (!trajectory)
-        return blo_fail(method->context, BLO_ERROR_STATE, "compute gradients: no lower loop has run yet (trajectory is NULL)");
+        return blo_fail(method->context, BLO_ERROR_STATE,
+                        "compute gradients: no lower loop has run yet (trajectory is NULL)");
     blo_lower_solver *solver = trajectory->solver;
     if (solver->lower != method->lower || solver->upper != method->upper)
         return blo_fail(method->context, BLO_ERROR_STATE, "compute gradients: the trajectory is of another %s model",
@@ -63,43 +65,25 @@ static uint64_t elements(const blo_trajectory *trajectory, uint64_t bytes) {
     return bytes / blo_dtype_size(blo_model_dtype(trajectory->solver->lower));
 }
 
-/* The array that a parameter's own gradient of F is written to: its carry, or a direct one, made here at first use. */
-static blo_status own_place(blo_trajectory *trajectory, int carry, int direct, uint64_t bytes, blo_place *place) {
-    blo_context *context = trajectory->solver->context;
-    if (carry >= 0) {
-        *place = blo_loop_carry(trajectory->loop, carry);
-        return BLO_OK;
-    }
-    blo_buffer **buffer = &trajectory->direct[direct];
-    blo_status status = *buffer ? BLO_OK : blo_buffer_create(context, (size_t)bytes, buffer);
-    *place = (blo_place){*buffer, 0};
-    return status;
-}
-
-/* OUTPUTS [n_output] of the adjoint of F: the value, lambda, and the parameters' gradients. */
-static blo_status place_outputs(blo_trajectory *trajectory, const blo_program *objective, blo_place *outputs) {
+/* OUTPUTS [n_output] of the adjoint of F: the value, lambda, and the parameters' own gradients: into their carries, or
+ * direct. */
+static void place_outputs(const blo_trajectory *trajectory, const blo_program *objective, blo_place *outputs) {
     const blo_program *step = trajectory->step;
     const int n_upper = step->n_upper, n_lower = step->n_lower;
-    blo_status status = BLO_OK;
-    if (!trajectory->direct) {
-        trajectory->direct = calloc((size_t)(n_upper + n_lower), sizeof(blo_buffer *));
-        trajectory->n_direct = trajectory->direct ? n_upper + n_lower : 0;
-    }
-    if (!trajectory->direct)
-        return blo_fail(trajectory->solver->context, BLO_ERROR_MEMORY, "no memory for hypergradients");
     outputs[0] = (blo_place){trajectory->solver->value, 0};
     for (int i = 0; i < n_lower; i++)
         outputs[1 + i] = blo_loop_carry(trajectory->loop, i);
-    for (int i = 0; status == BLO_OK && i < n_upper + n_lower; i++) {
+    for (int i = 0; i < n_upper + n_lower; i++) {
         const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
         const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
         if (slot >= 0)
-            status = own_place(trajectory, carry, i, blo_plan_output_bytes(objective->adjoint, slot), &outputs[slot]);
+            outputs[slot] =
+                carry >= 0 ? blo_loop_carry(trajectory->loop, carry) : (blo_place){trajectory->direct[i], 0};
     }
-    return status;
 }
 
-/* Carries that F's gradient does not write start at zero: the optimizer's arrays, and parameters that F does not contain. */
+/* Carries that F's gradient does not write start at zero: the optimizer's arrays, and parameters that F does not
+ * contain. */
 static blo_status zero_carry(blo_trajectory *trajectory, int carry) {
     blo_place place = blo_loop_carry(trajectory->loop, carry);
     return blo_buffer_zero(trajectory->solver->context, blo_place_target(place), (size_t)place.offset,
@@ -121,14 +105,16 @@ static blo_status zero_carries(blo_trajectory *trajectory, const blo_program *ob
 }
 
 /* Queues the gradient of F at y_K into the carries, and its check. */
-static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *objective, blo_tensor *data, blo_tensor *target,
-                              int k) {
+static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *objective, blo_tensor *data,
+                              blo_tensor *target, int k) {
     blo_lower_solver *solver = trajectory->solver;
     blo_place *state = calloc((size_t)(trajectory->n_state + objective->n_output), sizeof *state);
     if (!state)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for hypergradients");
     blo_place *outputs = state + trajectory->n_state;
-    blo_status status = place_outputs(trajectory, objective, outputs);
+    blo_status status = blo_trajectory_reserve(trajectory, trajectory->step, objective);
+    if (status == BLO_OK)
+        place_outputs(trajectory, objective, outputs);
     if (status == BLO_OK)
         status = blo_trajectory_places(trajectory, k, state);
     if (status == BLO_OK)
@@ -177,7 +163,8 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
         blo_tensor *gradient = blo_model_gradient_at(solver->lower, i);
         status = add(trajectory, blo_loop_carry(trajectory->loop, i), gradient);
         if (status == BLO_OK)
-            status = add_own(trajectory, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, gradient);
+            status =
+                add_own(trajectory, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, gradient);
     }
     return status;
 }
@@ -189,11 +176,12 @@ static bool known_loss(const blo_iapttgm *method, const blo_trajectory *trajecto
                        const blo_tensor *target, int k) {
     const blo_lower_solver *solver = trajectory->solver;
     return solver->upper_objective == method->upper_objective && solver->user == method->user &&
-           blo_watched_same(&trajectory->validate_data, data) && blo_watched_same(&trajectory->validate_target, target) &&
-           !isnan(trajectory->losses[k - 1]);
+           blo_watched_same(&trajectory->validate_data, data) &&
+           blo_watched_same(&trajectory->validate_target, target) && !isnan(trajectory->losses[k - 1]);
 }
 
-static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor *target, blo_trajectory *trajectory, int k) {
+static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor *target, blo_trajectory *trajectory,
+                        int k) {
     blo_lower_solver *solver = trajectory->solver;
     blo_program *objective = NULL;
     blo_key key;

@@ -24,7 +24,8 @@ static blo_status check_projection(blo_context *context, const blo_lower_options
     case BLO_PROJECT_BOX:
         if (o->box_lo <= o->box_hi)
             return BLO_OK;
-        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: box_lo %g is not at most box_hi %g", o->box_lo, o->box_hi);
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: box_lo %g is not at most box_hi %g", o->box_lo,
+                        o->box_hi);
     case BLO_PROJECT_BALL:
         if (o->ball_radius >= 0.0 && isfinite(o->ball_radius))
             return BLO_OK;
@@ -46,9 +47,10 @@ static blo_status check_options(blo_context *context, const blo_lower_options *o
     if (wrong)
         return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: optimizer: %s", wrong);
     if (o->warm_start && o->initialization_auxiliary)
-        return blo_fail(context, BLO_ERROR_ARGUMENT,
-                        "lower options: warm_start needs initialization_auxiliary off: a loop that starts from the last y_T "
-                        "does not start from z");
+        return blo_fail(
+            context, BLO_ERROR_ARGUMENT,
+            "lower options: warm_start needs initialization_auxiliary off: a loop that starts from the last y_T "
+            "does not start from z");
     if (one_model && !o->initialization_auxiliary)
         return blo_fail(context, BLO_ERROR_ARGUMENT,
                         "lower options: initialization_auxiliary must be on where the upper model is the lower model");
@@ -64,7 +66,8 @@ static blo_status check_models(const blo_model *upper, const blo_model *lower) {
     if (blo_model_context(upper) != context)
         return blo_fail(context, BLO_ERROR_STATE, "the upper and the lower model are of two contexts");
     if (blo_model_dtype(upper) != blo_model_dtype(lower))
-        return blo_fail(context, BLO_ERROR_DTYPE, "the upper model is of %s, the lower model of %s: both must be the same",
+        return blo_fail(context, BLO_ERROR_DTYPE,
+                        "the upper model is of %s, the lower model of %s: both must be the same",
                         blo_dtype_name(blo_model_dtype(upper)), blo_dtype_name(blo_model_dtype(lower)));
     return BLO_OK;
 }
@@ -147,10 +150,11 @@ static blo_status check_input(blo_lower_solver *solver, const char *name, const 
         return BLO_OK;
     int64_t rows = blo_tensor_rank(tensor) > 0 ? blo_tensor_shape(tensor)[0] : -1;
     if (rows < 0)
-        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per step, but has no axis of steps: it is a scalar", name);
+        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per step, but has no axis of steps: it is a scalar",
+                        name);
     if (rows != solver->options.lower_loop)
-        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per step with %lld rows, the lower loop has %d steps", name,
-                        (long long)rows, solver->options.lower_loop);
+        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per step with %lld rows, the lower loop has %d steps",
+                        name, (long long)rows, solver->options.lower_loop);
     return BLO_OK;
 }
 
@@ -193,7 +197,8 @@ void blo_solver_leave(blo_lower_solver *solver, uint64_t limit) {
         blo_pool_limit(solver->context, limit);
 }
 
-blo_status blo_solver_check_tensors(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names) {
+blo_status blo_solver_check_tensors(blo_lower_solver *solver, int n, blo_tensor *const *tensors,
+                                    const char *const *names) {
     for (int i = 0; i < n; i++)
         if (tensors[i] && blo_tensor_context(tensors[i]) != solver->context)
             return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "%s is a tensor of another context", names[i]);

@@ -16,7 +16,8 @@ static blo_node *project_ball(blo_node *value, double radius) {
 }
 
 /* The caller's projection of parameter NAME; it must keep the shape and the dtype. */
-static blo_node *project_function(const blo_lower_solver *solver, const blo_state *state, const char *name, blo_node *value) {
+static blo_node *project_function(const blo_lower_solver *solver, const blo_state *state, const char *name,
+                                  blo_node *value) {
     blo_graph *graph = state->graph;
     blo_context_counters(solver->context)->traces++;
     blo_node *projected = solver->options.project(state, name, value, solver->options.project_user);
@@ -25,15 +26,18 @@ static blo_node *project_function(const blo_lower_solver *solver, const blo_stat
     if (!projected)
         return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "the projection of '%s' returned NULL", name);
     if (projected->graph != graph)
-        return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "the projection of '%s' returned a node of another graph", name);
+        return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "the projection of '%s' returned a node of another graph",
+                              name);
     if (projected->dtype != value->dtype)
-        return blo_graph_fail(graph, BLO_ERROR_DTYPE, "the projection of '%s' returned a value of %s, the parameter is of %s",
-                              name, blo_dtype_name(projected->dtype), blo_dtype_name(value->dtype));
+        return blo_graph_fail(graph, BLO_ERROR_DTYPE,
+                              "the projection of '%s' returned a value of %s, the parameter is of %s", name,
+                              blo_dtype_name(projected->dtype), blo_dtype_name(value->dtype));
     bool same = projected->rank == value->rank;
     for (int i = 0; same && i < value->rank; i++)
         same = projected->shape[i] == value->shape[i];
     if (!same)
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "the projection of '%s' returned another shape than the parameter's", name);
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE,
+                              "the projection of '%s' returned another shape than the parameter's", name);
     return projected;
 }
 
@@ -70,7 +74,8 @@ static blo_node *learning_rate(const blo_lower_solver *solver, const blo_state *
     if (rate->graph != graph)
         return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "learning_rate returned a node of another graph");
     if (rate->rank != 0)
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "learning_rate returned a node of rank %d, a scalar is wanted", rate->rank);
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "learning_rate returned a node of rank %d, a scalar is wanted",
+                              rate->rank);
     if (rate->dtype != dtype)
         return blo_graph_fail(graph, BLO_ERROR_DTYPE, "learning_rate returned a value of %s, the models are of %s",
                               blo_dtype_name(rate->dtype), blo_dtype_name(dtype));

@@ -20,7 +20,8 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
     return status;
 }
 
-static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, blo_program **step, blo_program **observe) {
+static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, blo_program **step,
+                               blo_program **observe) {
     blo_key key;
     blo_status status = blo_key_make(solver, BLO_PROGRAM_STEP, solver->lower_objective, solver->user, data->train_data,
                                      data->train_target, NULL, 0, &key);
@@ -96,7 +97,8 @@ static blo_source fixed(const blo_tensor *tensor) {
     return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {blo_tensor_buffer(tensor), 0}};
 }
 
-static blo_source source_of(const blo_trajectory *trajectory, const blo_watched *data, const blo_watched *target, blo_role role) {
+static blo_source source_of(const blo_trajectory *trajectory, const blo_watched *data, const blo_watched *target,
+                            blo_role role) {
     switch (role.kind) {
     case BLO_ROLE_STATE:
         return (blo_source){.kind = BLO_SOURCE_STATE, .index = role.index};
@@ -207,7 +209,8 @@ static blo_status write_start(blo_trajectory *trajectory) {
             status = blo_buffer_zero(solver->context, blo_place_target(place), (size_t)place.offset, bytes);
             continue;
         }
-        const blo_buffer *start = solver->warm ? solver->warm[i] : blo_tensor_buffer(blo_model_value_at(solver->lower, i));
+        const blo_buffer *start =
+            solver->warm ? solver->warm[i] : blo_tensor_buffer(blo_model_value_at(solver->lower, i));
         status = blo_buffer_copy(solver->context, start, 0, blo_place_target(place), (size_t)place.offset, bytes);
     }
     return status;
@@ -246,7 +249,8 @@ static blo_status keep_warm(blo_trajectory *trajectory, blo_buffer **warm) {
     return status;
 }
 
-/* The pessimistic step among LOSSES [T]: the largest, the first of equals. A loss that is not finite is an error that names its step. */
+/* The pessimistic step among LOSSES [T]: the largest, the first of equals. A loss that is not finite is an error that
+ * names its step. */
 static blo_status choose(const blo_lower_solver *solver, const double *losses, int *max_loss_iter) {
     const blo_lower_options *options = &solver->options;
     const int steps = options->lower_loop;
@@ -288,6 +292,8 @@ static blo_status optimize(blo_trajectory *trajectory, const loop_data *data, in
         status = blo_solver_prepare(solver);
     if (status == BLO_OK && solver->options.warm_start && !warm)
         status = make_warm(solver, &new_warm);
+    if (status == BLO_OK)
+        status = blo_trajectory_reserve(trajectory, step, observe);
     if (status != BLO_OK)
         goto fail;
     if (trajectory->state != BLO_TRAJECTORY_EMPTY)
@@ -326,9 +332,9 @@ blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, 
         return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "lower optimize: trajectory is NULL");
     if (*trajectory && (*trajectory)->solver != solver)
         return blo_fail(solver->context, BLO_ERROR_STATE, "the trajectory was made by another lower solver");
-    blo_status status =
-        blo_solver_check_tensors(solver, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
-                                 (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
+    blo_status status = blo_solver_check_tensors(
+        solver, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
+        (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
     if (status != BLO_OK)
         return status;
     blo_trajectory *target = *trajectory;

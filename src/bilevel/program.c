@@ -45,7 +45,8 @@ static bool same_key(const blo_key *a, const blo_key *b) {
 }
 
 blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user,
-                        const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named, blo_key *key) {
+                        const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
+                        blo_key *key) {
     if (!named)
         n_named = solver->n_named;
     *key = (blo_key){.kind = kind,
@@ -146,7 +147,8 @@ static blo_status trace_step_adjoint(blo_program *program, blo_node **nodes) {
     memcpy(wrt, program->state, (size_t)n_state * sizeof *wrt);
     collect_slots(program, n_state, wrt);
     for (int i = 0; i < n; i++)
-        carries[i] = blo_program_input(program, BLO_ROLE_CARRY, i, "adjoint", wrt[i]->dtype, wrt[i]->rank, wrt[i]->shape);
+        carries[i] =
+            blo_program_input(program, BLO_ROLE_CARRY, i, "adjoint", wrt[i]->dtype, wrt[i]->rank, wrt[i]->shape);
     blo_status status = blo_vjp(n_state, program->next_state, carries, n, wrt, results);
     for (int i = n_state; status == BLO_OK && i < n; i++)
         results[i] = blo_add(carries[i], results[i]);

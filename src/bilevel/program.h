@@ -1,5 +1,5 @@
-/* A program: an objective traced into a graph, and the plans made of it; kept by the lower solver and found again by its key, so that
- * nothing is traced or built twice. Knows models, graphs and plans; knows nothing of loops. */
+/* A program: an objective traced into a graph, and the plans made of it; kept by the lower solver and found again by
+ * its key, so that nothing is traced or built twice. Knows models, graphs and plans; knows nothing of loops. */
 #ifndef BLO_BILEVEL_PROGRAM_H
 #define BLO_BILEVEL_PROGRAM_H
 
@@ -16,8 +16,8 @@ typedef enum blo_role_kind {
     BLO_ROLE_DATA,
     BLO_ROLE_TARGET,
     BLO_ROLE_STEP,
-    BLO_ROLE_NAMED,   /* named input INDEX */
-    BLO_ROLE_CARRY    /* adjoint array INDEX */
+    BLO_ROLE_NAMED, /* named input INDEX */
+    BLO_ROLE_CARRY  /* adjoint array INDEX */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -62,17 +62,19 @@ typedef struct blo_program {
     blo_node *data, *target, *step;
     blo_node **next_state; /* STEP: [n_state] */
     blo_node *value;       /* SCALAR */
-    /* STEP: the carry of each parameter that the step depends on, else -1. SCALAR: the output of ADJOINT with its gradient, else -1. */
+    /* STEP: the carry of each parameter that the step depends on, else -1. SCALAR: the output of ADJOINT with its
+     * gradient, else -1. */
     int *upper_slot, *initial_slot;
-    int n_carry;  /* STEP */
-    int n_output; /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
+    int n_carry;              /* STEP */
+    int n_output;             /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
     blo_plan *plan, *adjoint; /* NULL until asked for */
 } blo_program;
 
 struct blo_lower_solver;
 
 /* Finds or traces the program of KEY (borrowed, copied if kept). WHAT names the objective in error sentences. */
-blo_status blo_program_get(struct blo_lower_solver *solver, const blo_key *key, const char *what, blo_program **program);
+blo_status blo_program_get(struct blo_lower_solver *solver, const blo_key *key, const char *what,
+                           blo_program **program);
 /* Makes the plan, or the adjoint plan, if it is not made yet. */
 blo_status blo_program_plan(struct blo_lower_solver *solver, blo_program *program);
 blo_status blo_program_adjoint(struct blo_lower_solver *solver, blo_program *program);
@@ -83,8 +85,8 @@ void blo_program_free(blo_program *program);
 /* Declares the inputs and traces the key's objective: the new state, or the value. */
 blo_status blo_program_trace(struct blo_lower_solver *solver, blo_program *program, const char *what);
 /* Declares one more input. */
-blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype, int rank,
-                            const int64_t *shape);
+blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype,
+                            int rank, const int64_t *shape);
 /* One lower step: gradient of f, optimizer, projection (step.c of this room). */
 void blo_trace_step(struct blo_lower_solver *solver, blo_program *program, const blo_state *state, blo_node *loss);
 

@@ -1,4 +1,5 @@
-/* Whole upper iterations of IAPTT-GM: the calls a program would make itself, in their order. Knows only the public interface. */
+/* Whole upper iterations of IAPTT-GM: the calls a program would make itself, in their order. Knows only the public
+ * interface. */
 #include <clbilevel/clbilevel.h>
 
 #include "solver.h"
@@ -8,7 +9,8 @@ static blo_status check(const blo_lower_solver *solver, int n, blo_optimizer *co
     if (iterations < 0)
         return blo_fail(context, BLO_ERROR_ARGUMENT, "solve: iterations %d is not at least 0", iterations);
     if (n < 0 || (n > 0 && !optimizers))
-        return blo_fail(context, BLO_ERROR_ARGUMENT, "solve: n is %d, optimizers is %s", n, optimizers ? "given" : "NULL");
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "solve: n is %d, optimizers is %s", n,
+                        optimizers ? "given" : "NULL");
     for (int i = 0; i < n; i++)
         if (!optimizers[i])
             return blo_fail(context, BLO_ERROR_ARGUMENT, "solve: optimizer %d is NULL", i);

@@ -59,7 +59,8 @@ struct blo_trajectory {
     int n_upper, n_named;
     double *losses; /* [T] */
     uint64_t loop_launches, sweep_launches;
-    /* [n_upper + n_lower], NULL until needed: gradients of F in parameters that the step does not depend on, which need no carry */
+    /* [n_upper + n_lower], NULL until needed: gradients of F in parameters that the step does not depend on, which need
+     * no carry */
     blo_buffer **direct;
     int n_direct;
 };
@@ -79,7 +80,8 @@ void blo_solver_release(blo_lower_solver *solver);
 blo_form blo_form_of(const blo_tensor *tensor, bool per_step);
 /* Fills KEY for the solver's present named inputs (NAMED NULL) or those of a trajectory. blo_key_free() releases it. */
 blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user,
-                        const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named, blo_key *key);
+                        const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
+                        blo_key *key);
 void blo_key_free(blo_key *key);
 
 /* Limits the pool to the solver's budget until blo_solver_leave(); returns what to give back to it. */
@@ -87,11 +89,12 @@ uint64_t blo_solver_enter(blo_lower_solver *solver);
 void blo_solver_leave(blo_lower_solver *solver, uint64_t limit);
 
 /* Fails unless every given tensor is of the solver's context. */
-blo_status blo_solver_check_tensors(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names);
+blo_status blo_solver_check_tensors(blo_lower_solver *solver, int n, blo_tensor *const *tensors,
+                                    const char *const *names);
 
 /* Queues PLAN of PROGRAM once, outside a loop (evaluate.c). The latest loop lends its scratch if it is large enough. */
-blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan, const blo_binding *binding,
-                           const blo_place *outputs);
+blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
+                           const blo_binding *binding, const blo_place *outputs);
 /* Reads the scalar that a run left in the solver's value buffer: one wait. */
 blo_status blo_solver_read_value(blo_lower_solver *solver, double *value);
 /* The buffers of a step number and a scalar, made at first use. */
@@ -103,6 +106,8 @@ void blo_watch(blo_watched *watched, blo_tensor *tensor);
 bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* that tensor, unchanged */
 /* STATE, with the sentence, unless a loop ran and nothing it read has changed. */
 blo_status blo_trajectory_ready(const blo_trajectory *trajectory);
+/* Makes the direct gradients that the adjoint of OBJECTIVE needs beside the carries of STEP. */
+blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective);
 /* Places of the state after K steps, [n_state]. */
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
 /* A place as something to write to. */

@@ -1,5 +1,5 @@
-/* Tracing: declares the inputs of a program's graph, shows them to the objective as a blo_state, and keeps what it built.
- * Knows nothing of plans or of the device but the counters of its context. */
+/* Tracing: declares the inputs of a program's graph, shows them to the objective as a blo_state, and keeps what it
+ * built. Knows nothing of plans or of the device but the counters of its context. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,8 +24,8 @@ blo_node *blo_state_input(const blo_state *state, const char *name) {
     return blo_graph_fail(view->graph, BLO_ERROR_ARGUMENT, "there is no named input '%s'", name ? name : "(null)");
 }
 
-blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype, int rank,
-                            const int64_t *shape) {
+blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype,
+                            int rank, const int64_t *shape) {
     blo_role *grown = realloc(program->roles, ((size_t)program->n_roles + 1) * sizeof *grown);
     if (!grown)
         return blo_graph_fail(program->graph, BLO_ERROR_MEMORY, "no memory for the input '%s'", name);
@@ -36,8 +36,8 @@ blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index,
     return node;
 }
 
-static blo_node *declare_like(blo_program *program, blo_role_kind kind, int index, const char *prefix, const blo_model *model,
-                              int parameter) {
+static blo_node *declare_like(blo_program *program, blo_role_kind kind, int index, const char *prefix,
+                              const blo_model *model, int parameter) {
     char name[128] = "";
     const blo_tensor *tensor = blo_model_value_at(model, parameter);
     strncat(name, prefix, sizeof name - 1);
@@ -46,7 +46,8 @@ static blo_node *declare_like(blo_program *program, blo_role_kind kind, int inde
                              blo_tensor_shape(tensor));
 }
 
-static blo_node *declare_form(blo_program *program, blo_role_kind kind, int index, const char *name, const blo_form *form) {
+static blo_node *declare_form(blo_program *program, blo_role_kind kind, int index, const char *name,
+                              const blo_form *form) {
     if (!form->present)
         return NULL;
     int skip = form->per_step ? 1 : 0; /* the step's axis */
@@ -101,11 +102,12 @@ static void check_loss(const blo_lower_solver *solver, blo_program *program, con
     else if (loss->rank != 0)
         blo_graph_fail(graph, BLO_ERROR_SHAPE, "it returned a node of rank %d, a scalar is wanted", loss->rank);
     else if (loss->dtype != blo_model_dtype(solver->lower))
-        blo_graph_fail(graph, BLO_ERROR_DTYPE, "it returned a value of %s, the models are of %s", blo_dtype_name(loss->dtype),
-                       blo_dtype_name(blo_model_dtype(solver->lower)));
+        blo_graph_fail(graph, BLO_ERROR_DTYPE, "it returned a value of %s, the models are of %s",
+                       blo_dtype_name(loss->dtype), blo_dtype_name(blo_model_dtype(solver->lower)));
 }
 
-/* Calls the objective with the program's inputs. Errors stick to the graph; no memory for the bound models is the only other one. */
+/* Calls the objective with the program's inputs. Errors stick to the graph; no memory for the bound models is the only
+ * other one. */
 static blo_status call_objective(blo_lower_solver *solver, blo_program *program) {
     blo_bound_model *lower = blo_model_bind(solver->lower, program->state);
     blo_bound_model *initial = blo_model_bind(solver->lower, program->initial);
@@ -148,7 +150,8 @@ static bool any_depends(const blo_program *program, blo_node *on) {
     return false;
 }
 
-/* Numbers the parameters whose gradients flow: those that what was traced depends on. z that is no upper variable has none. */
+/* Numbers the parameters whose gradients flow: those that what was traced depends on. z that is no upper variable has
+ * none. */
 static void number_slots(const blo_lower_solver *solver, blo_program *program) {
     bool is_step = program->key.kind == BLO_PROGRAM_STEP;
     int next = is_step ? program->n_state : 1 + program->n_lower;

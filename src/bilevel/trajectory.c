@@ -52,6 +52,26 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     free(trajectory);
 }
 
+blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective) {
+    blo_context *context = trajectory->solver->context;
+    const int n_upper = step->n_upper, n = n_upper + step->n_lower;
+    if (!trajectory->direct) {
+        trajectory->direct = calloc((size_t)n, sizeof(blo_buffer *));
+        if (!trajectory->direct)
+            return blo_fail(context, BLO_ERROR_MEMORY, "no memory for hypergradients");
+        trajectory->n_direct = n;
+    }
+    blo_status status = BLO_OK;
+    for (int i = 0; status == BLO_OK && i < n; i++) {
+        const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
+        const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
+        if (slot >= 0 && carry < 0 && !trajectory->direct[i])
+            status = blo_buffer_create(context, (size_t)blo_plan_output_bytes(objective->adjoint, slot),
+                                       &trajectory->direct[i]);
+    }
+    return status;
+}
+
 /* --- what a loop read, and whether it has changed --- */
 
 void blo_watch(blo_watched *watched, blo_tensor *tensor) {
@@ -91,7 +111,8 @@ blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
     for (int i = 0; i < trajectory->n_named; i++)
         if (!unchanged(&trajectory->named[i]))
             return blo_fail(solver->context, BLO_ERROR_STATE,
-                            "the input '%s' has changed since the lower loop: run the loop again", solver->named[i].name);
+                            "the input '%s' has changed since the lower loop: run the loop again",
+                            solver->named[i].name);
     if (!unchanged(&trajectory->train_data) || !unchanged(&trajectory->train_target))
         return blo_fail(solver->context, BLO_ERROR_STATE,
                         "the training data have changed since the lower loop: run the loop again");
@@ -104,8 +125,8 @@ blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *p
     if (status != BLO_OK)
         return status;
     if (k < 0 || k > steps)
-        return blo_fail(trajectory->solver->context, BLO_ERROR_ARGUMENT, "k = %d is not in 0 ... %d, the steps of the lower loop",
-                        k, steps);
+        return blo_fail(trajectory->solver->context, BLO_ERROR_ARGUMENT,
+                        "k = %d is not in 0 ... %d, the steps of the lower loop", k, steps);
     blo_loop_report report;
     blo_loop_describe(trajectory->loop, &report);
     bool kept = k == 0 || k == steps || report.snapshots == steps + 1;
@@ -142,7 +163,8 @@ static blo_status read_doubles(blo_context *context, blo_dtype dtype, blo_place 
     float *narrow = malloc((size_t)count * sizeof *narrow + 1);
     if (!narrow)
         return blo_fail(context, BLO_ERROR_MEMORY, "no memory to read a state");
-    blo_status status = blo_buffer_read(context, place.buffer, (size_t)place.offset, (size_t)count * sizeof *narrow, narrow);
+    blo_status status =
+        blo_buffer_read(context, place.buffer, (size_t)place.offset, (size_t)count * sizeof *narrow, narrow);
     for (int64_t i = 0; status == BLO_OK && i < count; i++)
         values[i] = (double)narrow[i];
     free(narrow);
@@ -163,8 +185,8 @@ blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *nam
                         name ? name : "(null)");
     int64_t size = blo_tensor_count(blo_model_value_at(solver->lower, at));
     if (count != size)
-        return blo_fail(solver->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name, (long long)size,
-                        (long long)count);
+        return blo_fail(solver->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name,
+                        (long long)size, (long long)count);
     blo_place *places = calloc((size_t)n * (1 + (size_t)solver->states), sizeof *places);
     if (!places)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to read a state");

@@ -1,5 +1,5 @@
-/* Initialisers: torch.nn.init's definitions, drawn on the host with Philox 4x32-10 from the context's seed and uploaded.
- * Every call takes a fresh stream of the context. Also the linear layer as a pair of parameters. */
+/* Initialisers: torch.nn.init's definitions, drawn on the host with Philox 4x32-10 from the context's seed and
+ * uploaded. Every call takes a fresh stream of the context. Also the linear layer as a pair of parameters. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,8 @@ static double unit(uint32_t high, uint32_t low) {
     return (double)bits * 0x1p-53;
 }
 
-/* One draw of element INDEX of STREAM: uniform in [a,b), or normal of mean a and standard deviation b (Box and Muller). */
+/* One draw of element INDEX of STREAM: uniform in [a,b), or normal of mean a and standard deviation b (Box and Muller).
+ */
 static double draw(distribution kind, uint64_t seed, uint64_t stream, int64_t index, double a, double b) {
     const uint64_t element = (uint64_t)index;
     const uint32_t counter[4] = {(uint32_t)element, (uint32_t)(element >> 32), (uint32_t)stream,
@@ -62,8 +63,8 @@ static blo_status fans(blo_model *model, const char *name, double *fan_in, doubl
         return blo_fail(context, BLO_ERROR_ARGUMENT, "the model has no parameter '%s'", name ? name : "(null)");
     int rank = blo_tensor_rank(tensor);
     if (rank < 2)
-        return blo_fail(context, BLO_ERROR_SHAPE, "initialising '%s': rank %d has no fan, at least 2 axes are needed", name,
-                        rank);
+        return blo_fail(context, BLO_ERROR_SHAPE, "initialising '%s': rank %d has no fan, at least 2 axes are needed",
+                        name, rank);
     const int64_t *shape = blo_tensor_shape(tensor);
     double receptive = 1.0;
     for (int i = 2; i < rank; i++)
@@ -147,8 +148,9 @@ blo_status blo_model_add_linear(blo_model *model, const char *name, int64_t in, 
     if (!name || !*name)
         return blo_fail(context, BLO_ERROR_ARGUMENT, "a linear layer needs a name");
     if (in < 1 || out < 1)
-        return blo_fail(context, BLO_ERROR_SHAPE, "linear layer '%s': %lld inputs and %lld outputs, at least 1 of each is needed",
-                        name, (long long)in, (long long)out);
+        return blo_fail(context, BLO_ERROR_SHAPE,
+                        "linear layer '%s': %lld inputs and %lld outputs, at least 1 of each is needed", name,
+                        (long long)in, (long long)out);
     char *weight = member(name, "weight"), *bias = member(name, "bias");
     const double bound = 1.0 / sqrt((double)in);
     blo_status status = BLO_OK;

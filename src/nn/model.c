@@ -42,7 +42,8 @@ blo_status blo_model_create(blo_context *context, blo_dtype dtype, blo_model **m
         return BLO_ERROR_ARGUMENT;
     *model = NULL;
     if (dtype != BLO_FLOAT && dtype != BLO_DOUBLE)
-        return blo_fail(context, BLO_ERROR_DTYPE, "a model's dtype must be float or double, not %s", blo_dtype_name(dtype));
+        return blo_fail(context, BLO_ERROR_DTYPE, "a model's dtype must be float or double, not %s",
+                        blo_dtype_name(dtype));
     if (dtype == BLO_DOUBLE && !blo_context_facts(context)->has_double)
         return blo_fail(context, BLO_ERROR_DTYPE, "a model of double: the device '%s' has no double precision",
                         blo_context_facts(context)->name);
@@ -180,8 +181,8 @@ static blo_status check_copy(blo_model *model, const char *name, const void *val
         return blo_fail(model->context, BLO_ERROR_ARGUMENT, "parameter '%s': values is NULL", name);
     int64_t size = blo_tensor_count(model->parameters[*index].value);
     if (count != size)
-        return blo_fail(model->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name, (long long)size,
-                        (long long)count);
+        return blo_fail(model->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name,
+                        (long long)size, (long long)count);
     return BLO_OK;
 }
 
@@ -241,8 +242,7 @@ blo_status blo_model_zero_gradients(blo_model *model) {
         return BLO_ERROR_ARGUMENT;
     for (int i = 0; i < model->count; i++) {
         blo_tensor *gradient = model->parameters[i].gradient;
-        blo_status status =
-            blo_buffer_zero(model->context, blo_tensor_buffer(gradient), 0, blo_tensor_bytes(gradient));
+        blo_status status = blo_buffer_zero(model->context, blo_tensor_buffer(gradient), 0, blo_tensor_bytes(gradient));
         if (status != BLO_OK)
             return status;
         blo_tensor_touch(gradient);
@@ -302,7 +302,8 @@ static blo_status run_clamp(blo_model *model, blo_place *inputs, blo_place *outp
     blo_status status = blo_plan_enqueue(model->clamp, inputs, outputs, model->clamp_scratch);
     for (int i = 0; status == BLO_OK && i < model->count; i++) {
         const parameter *p = &model->parameters[i];
-        status = blo_buffer_copy(model->context, p->clamped, 0, blo_tensor_buffer(p->value), 0, blo_tensor_bytes(p->value));
+        status =
+            blo_buffer_copy(model->context, p->clamped, 0, blo_tensor_buffer(p->value), 0, blo_tensor_bytes(p->value));
         blo_tensor_touch(p->value);
     }
     return status;

@@ -11,24 +11,21 @@ struct blo_optimizer {
     blo_model *model;
     blo_context *context;
     blo_optimizer_options options;
-    int n, states;        /* parameters; state arrays of each */
-    int32_t steps;        /* done */
-    int turn;             /* which of the two sets of state arrays is the present one */
-    blo_buffer **state[2];/* [n*states] each: a plan never writes over its inputs */
-    blo_buffer **value;   /* [n]: new values, then copied into the model's tensors */
+    int n, states;         /* parameters; state arrays of each */
+    int32_t steps;         /* done */
+    int turn;              /* which of the two sets of state arrays is the present one */
+    blo_buffer **state[2]; /* [n*states] each: a plan never writes over its inputs */
+    blo_buffer **value;    /* [n]: new values, then copied into the model's tensors */
     blo_buffer *rate, *step, *scratch;
-    blo_plan *plan;       /* inputs: values, gradients, states, rate, step; outputs: values, states */
-    blo_place *places;    /* [inputs + outputs], filled at each step */
+    blo_plan *plan;    /* inputs: values, gradients, states, rate, step; outputs: values, states */
+    blo_place *places; /* [inputs + outputs], filled at each step */
 };
 
 void blo_optimizer_options_default(blo_optimizer_options *options, blo_optimizer_kind kind) {
     if (!options)
         return;
-    *options = (blo_optimizer_options){.kind = kind,
-                                       .learning_rate = kind == BLO_ADAM ? 0.001 : 0.1,
-                                       .beta1 = 0.9,
-                                       .beta2 = 0.999,
-                                       .epsilon = 1e-8};
+    *options = (blo_optimizer_options){
+        .kind = kind, .learning_rate = kind == BLO_ADAM ? 0.001 : 0.1, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 }
 
 static int input_count(const blo_optimizer *optimizer) {
@@ -49,12 +46,13 @@ static void trace(const blo_optimizer *optimizer, blo_graph *graph, blo_node **n
     blo_node **outputs = nodes + input_count(optimizer);
     for (int slot = 0; slot < 2 * n; slot++) {
         const blo_tensor *tensor = blo_model_value_at(model, slot % n);
-        nodes[slot] = blo_graph_input(graph, blo_model_name(model, slot % n), blo_model_dtype(model), blo_tensor_rank(tensor),
-                                      blo_tensor_shape(tensor));
+        nodes[slot] = blo_graph_input(graph, blo_model_name(model, slot % n), blo_model_dtype(model),
+                                      blo_tensor_rank(tensor), blo_tensor_shape(tensor));
     }
     for (int slot = 0; slot < n * states; slot++) {
         const blo_tensor *tensor = blo_model_value_at(model, slot / states);
-        old[slot] = blo_graph_input(graph, "state", blo_model_dtype(model), blo_tensor_rank(tensor), blo_tensor_shape(tensor));
+        old[slot] =
+            blo_graph_input(graph, "state", blo_model_dtype(model), blo_tensor_rank(tensor), blo_tensor_shape(tensor));
     }
     blo_node *rate = blo_graph_input(graph, "rate", blo_model_dtype(model), 0, NULL);
     blo_node *step = blo_graph_input(graph, "step", BLO_INT32, 0, NULL);
@@ -100,7 +98,8 @@ static blo_status allocate(blo_optimizer *optimizer) {
     if (status == BLO_OK)
         status = blo_buffer_create(context, (size_t)blo_plan_scratch_bytes(optimizer->plan), &optimizer->scratch);
     for (int i = 0; status == BLO_OK && i < n; i++)
-        status = blo_buffer_create(context, blo_tensor_bytes(blo_model_value_at(optimizer->model, i)), &optimizer->value[i]);
+        status =
+            blo_buffer_create(context, blo_tensor_bytes(blo_model_value_at(optimizer->model, i)), &optimizer->value[i]);
     for (int i = 0; status == BLO_OK && i < 2 * n * states; i++) {
         int slot = i / 2;
         size_t bytes = blo_tensor_bytes(blo_model_value_at(optimizer->model, slot / states));
@@ -202,7 +201,8 @@ blo_status blo_optimizer_step(blo_optimizer *optimizer) {
         return BLO_ERROR_ARGUMENT;
     blo_context *context = optimizer->context;
     if (blo_model_count(optimizer->model) != optimizer->n)
-        return blo_fail(context, BLO_ERROR_STATE, "optimizer: the model has %d parameters, it had %d when the optimizer was made",
+        return blo_fail(context, BLO_ERROR_STATE,
+                        "optimizer: the model has %d parameters, it had %d when the optimizer was made",
                         blo_model_count(optimizer->model), optimizer->n);
     place_all(optimizer);
     blo_status status = blo_buffer_write(context, optimizer->step, 0, sizeof optimizer->steps, &optimizer->steps);
@@ -225,8 +225,8 @@ blo_status blo_optimizer_set_learning_rate(blo_optimizer *optimizer, double lear
     if (!optimizer)
         return BLO_ERROR_ARGUMENT;
     if (!(learning_rate >= 0.0) || !isfinite(learning_rate))
-        return blo_fail(optimizer->context, BLO_ERROR_ARGUMENT, "optimizer: learning_rate %g is not finite and at least 0",
-                        learning_rate);
+        return blo_fail(optimizer->context, BLO_ERROR_ARGUMENT,
+                        "optimizer: learning_rate %g is not finite and at least 0", learning_rate);
     double before = optimizer->options.learning_rate;
     optimizer->options.learning_rate = learning_rate;
     blo_status status = write_rate(optimizer);

@@ -1,5 +1,5 @@
-/* One optimizer step as nodes: SGD and Adam after torch.optim. The caller's optimizers and the lower loop's step are this trace.
- * Knows nothing of models, plans or loops. */
+/* One optimizer step as nodes: SGD and Adam after torch.optim. The caller's optimizers and the lower loop's step are
+ * this trace. Knows nothing of models, plans or loops. */
 #include "step.h"
 
 #include <math.h>
@@ -33,8 +33,8 @@ const char *blo_step_check(const blo_optimizer_options *options) {
     return NULL;
 }
 
-static blo_node *sgd(const blo_optimizer_options *options, blo_node *p, blo_node *g, blo_node *const *states, blo_node *rate,
-                     blo_node **new_states) {
+static blo_node *sgd(const blo_optimizer_options *options, blo_node *p, blo_node *g, blo_node *const *states,
+                     blo_node *rate, blo_node **new_states) {
     blo_node *direction = g;
     if (options->momentum != 0.0) {
         blo_node *m = blo_add(blo_scale(states[0], options->momentum), g);
@@ -44,8 +44,8 @@ static blo_node *sgd(const blo_optimizer_options *options, blo_node *p, blo_node
     return blo_sub(p, blo_mul(rate, direction));
 }
 
-/* 1 - beta^t for T = steps done, []. With u = -log(beta) t it is 2 h / (1 + h), h = tanh(u / 2): no cancellation, so that float
- * keeps its digits where beta^t is near 1 (0.999 at the first step would lose four of its seven). */
+/* 1 - beta^t for T = steps done, []. With u = -log(beta) t it is 2 h / (1 + h), h = tanh(u / 2): no cancellation, so
+ * that float keeps its digits where beta^t is near 1 (0.999 at the first step would lose four of its seven). */
 static blo_node *bias_correction(double beta, blo_node *t) {
     if (beta == 0.0)
         return blo_full_like(t, 1.0);
@@ -60,8 +60,8 @@ static blo_node *guarded_root(blo_node *v) {
     return blo_select(is_zero, zero, blo_sqrt(blo_select(is_zero, blo_full_like(v, 1.0), v)));
 }
 
-static blo_node *adam(const blo_optimizer_options *options, blo_node *p, blo_node *g, blo_node *const *states, blo_node *rate,
-                      blo_node *step, blo_node **new_states) {
+static blo_node *adam(const blo_optimizer_options *options, blo_node *p, blo_node *g, blo_node *const *states,
+                      blo_node *rate, blo_node *step, blo_node **new_states) {
     blo_node *m = blo_add(blo_scale(states[0], options->beta1), blo_scale(g, 1.0 - options->beta1));
     blo_node *v = blo_add(blo_scale(states[1], options->beta2), blo_scale(blo_square(g), 1.0 - options->beta2));
     new_states[0] = m;
@@ -77,8 +77,8 @@ static blo_node *adam(const blo_optimizer_options *options, blo_node *p, blo_nod
     return blo_sub(p, blo_mul(step_size, blo_div(m, denominator)));
 }
 
-blo_node *blo_step_trace(const blo_optimizer_options *options, blo_node *p, blo_node *g, blo_node *const *states, blo_node *rate,
-                         blo_node *step, blo_node **new_states) {
+blo_node *blo_step_trace(const blo_optimizer_options *options, blo_node *p, blo_node *g, blo_node *const *states,
+                         blo_node *rate, blo_node *step, blo_node **new_states) {
     if (options->weight_decay != 0.0)
         g = blo_add(g, blo_scale(p, options->weight_decay));
     if (options->kind == BLO_ADAM)
