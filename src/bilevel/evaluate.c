@@ -89,8 +89,7 @@ static blo_status check_arguments(blo_lower_solver *solver, blo_objective object
                                   blo_tensor *target, const double *value) {
     if (!objective || !value)
         return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "evaluate: %s is NULL", objective ? "value" : "objective");
-    return blo_solver_check_tensors(solver, 2, (blo_tensor *const[]){data, target},
-                                    (const char *const[]){"data", "target"});
+    return blo_solver_check(solver, 2, (blo_tensor *const[]){data, target}, (const char *const[]){"data", "target"});
 }
 
 blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user,
@@ -103,7 +102,7 @@ blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_object
         return status;
     blo_key key = {0};
     const uint64_t limit = blo_solver_enter(solver);
-    blo_place *places = calloc((size_t)blo_model_count(solver->lower) * (1 + (size_t)solver->states), sizeof *places);
+    blo_place *places = calloc((size_t)solver->n_lower * (1 + (size_t)solver->states), sizeof *places);
     if (!places)
         status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to evaluate an objective");
     if (status == BLO_OK)
@@ -129,7 +128,7 @@ blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective,
     if (status != BLO_OK)
         return status;
     blo_key key = {0};
-    const int n = blo_model_count(solver->lower);
+    const int n = solver->n_lower;
     const uint64_t limit = blo_solver_enter(solver);
     blo_place *places = calloc((size_t)n, sizeof *places);
     blo_watched *named = calloc((size_t)solver->n_named + 1, sizeof *named);

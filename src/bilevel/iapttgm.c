@@ -54,8 +54,8 @@ static blo_status check_call(const blo_iapttgm *method, const blo_trajectory *tr
     if (*max_loss_iter < 1 || *max_loss_iter > steps)
         return blo_fail(method->context, BLO_ERROR_ARGUMENT, "compute gradients: max_loss_iter %d is not in 1 ... %d",
                         *max_loss_iter, steps);
-    blo_status status = blo_solver_check_tensors(solver, 2, (blo_tensor *const[]){data, target},
-                                                 (const char *const[]){"validate_data", "validate_target"});
+    blo_status status = blo_solver_check(solver, 2, (blo_tensor *const[]){data, target},
+                                         (const char *const[]){"validate_data", "validate_target"});
     return status == BLO_OK ? blo_trajectory_ready(trajectory) : status;
 }
 

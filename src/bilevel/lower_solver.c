@@ -105,6 +105,8 @@ blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective 
                                .lower = lower_model,
                                .one_model = upper_model == lower_model,
                                .options = chosen,
+                               .n_upper = blo_model_count(upper_model),
+                               .n_lower = blo_model_count(lower_model),
                                .states = blo_step_states(&chosen.optimizer)};
     *solver = made;
     return BLO_OK;
@@ -197,8 +199,13 @@ void blo_solver_leave(blo_lower_solver *solver, uint64_t limit) {
         blo_pool_limit(solver->context, limit);
 }
 
-blo_status blo_solver_check_tensors(blo_lower_solver *solver, int n, blo_tensor *const *tensors,
-                                    const char *const *names) {
+blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names) {
+    const int n_upper = blo_model_count(solver->upper), n_lower = blo_model_count(solver->lower);
+    if (n_upper != solver->n_upper || n_lower != solver->n_lower)
+        return blo_fail(solver->context, BLO_ERROR_STATE,
+                        "the %s model has %d parameters, it had %d when the lower solver was made",
+                        n_lower != solver->n_lower ? "lower" : "upper", n_lower != solver->n_lower ? n_lower : n_upper,
+                        n_lower != solver->n_lower ? solver->n_lower : solver->n_upper);
     for (int i = 0; i < n; i++)
         if (tensors[i] && blo_tensor_context(tensors[i]) != solver->context)
             return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "%s is a tensor of another context", names[i]);

@@ -147,7 +147,7 @@ static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program 
 /* Remembers what the loop reads, with versions. */
 static blo_status watch_inputs(blo_trajectory *trajectory, const loop_data *data) {
     const blo_lower_solver *solver = trajectory->solver;
-    const int n_upper = blo_model_count(solver->upper);
+    const int n_upper = solver->n_upper;
     blo_watched *upper = realloc(trajectory->upper, ((size_t)n_upper + 1) * sizeof *upper);
     if (upper)
         trajectory->upper = upper;
@@ -218,7 +218,7 @@ static blo_status write_start(blo_trajectory *trajectory) {
 
 /* Buffers for the last y_T, ended by a NULL. Made before the first loop, which takes what is left of the budget. */
 static blo_status make_warm(blo_lower_solver *solver, blo_buffer ***made) {
-    const int n = blo_model_count(solver->lower);
+    const int n = solver->n_lower;
     blo_buffer **warm = calloc((size_t)n + 1, sizeof(blo_buffer *));
     *made = warm;
     if (!warm)
@@ -332,9 +332,9 @@ blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, 
         return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "lower optimize: trajectory is NULL");
     if (*trajectory && (*trajectory)->solver != solver)
         return blo_fail(solver->context, BLO_ERROR_STATE, "the trajectory was made by another lower solver");
-    blo_status status = blo_solver_check_tensors(
-        solver, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
-        (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
+    blo_status status =
+        blo_solver_check(solver, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
+                         (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
     if (status != BLO_OK)
         return status;
     blo_trajectory *target = *trajectory;

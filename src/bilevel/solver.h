@@ -20,7 +20,8 @@ struct blo_lower_solver {
     blo_model *upper, *lower;
     bool one_model; /* x is z */
     blo_lower_options options;
-    int states; /* optimizer arrays per lower parameter */
+    int n_upper, n_lower; /* parameters of the models when the solver was made; they must stay as many */
+    int states;           /* optimizer arrays per lower parameter */
     blo_named_input *named;
     int n_named;
     blo_program *programs;
@@ -88,9 +89,8 @@ void blo_key_free(blo_key *key);
 uint64_t blo_solver_enter(blo_lower_solver *solver);
 void blo_solver_leave(blo_lower_solver *solver, uint64_t limit);
 
-/* Fails unless every given tensor is of the solver's context. */
-blo_status blo_solver_check_tensors(blo_lower_solver *solver, int n, blo_tensor *const *tensors,
-                                    const char *const *names);
+/* Fails unless the models still have their parameters and every given tensor is of the solver's context. */
+blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names);
 
 /* Queues PLAN of PROGRAM once, outside a loop (evaluate.c). The latest loop lends its scratch if it is large enough. */
 blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,

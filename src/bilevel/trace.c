@@ -74,8 +74,8 @@ static void declare_inputs(const blo_lower_solver *solver, blo_program *program)
 /* Node arrays of the program, and its slots, all of the sizes the models give. */
 static bool make_room(const blo_lower_solver *solver, blo_program *program) {
     const size_t size = sizeof(blo_node *);
-    program->n_lower = blo_model_count(solver->lower);
-    program->n_upper = solver->one_model ? 0 : blo_model_count(solver->upper);
+    program->n_lower = solver->n_lower;
+    program->n_upper = solver->one_model ? 0 : solver->n_upper;
     program->n_state = program->n_lower * (1 + solver->states);
     program->n_named = program->key.n_named;
     program->state = calloc((size_t)program->n_state, size);

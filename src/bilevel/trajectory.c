@@ -175,7 +175,7 @@ blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *nam
     if (!trajectory)
         return BLO_ERROR_ARGUMENT;
     blo_lower_solver *solver = trajectory->solver;
-    const int n = blo_model_count(solver->lower);
+    const int n = solver->n_lower;
     int at = 0;
     while (at < n && (!name || strcmp(blo_model_name(solver->lower, at), name) != 0))
         at++;
