@@ -1,4 +1,5 @@
-/* What the tests that open a device share: a context, a call that must succeed, a call that must fail with a sentence. */
+/* What the tests that open a device share: a context, a call that must succeed, a call that must fail with a sentence.
+ */
 #ifndef BLO_TESTS_SUPPORT_H
 #define BLO_TESTS_SUPPORT_H
 

@@ -1,4 +1,5 @@
-/* A small data hyper-cleaning problem for the tests of this folder: softmax regression, one weight per training example. */
+/* A small data hyper-cleaning problem for the tests of this folder: softmax regression, one weight per training
+ * example. */
 #ifndef BLO_TESTS_CLEANING_H
 #define BLO_TESTS_CLEANING_H
 
@@ -31,7 +32,8 @@ static inline blo_node *cleaning_upper(const blo_state *s, void *user) {
 }
 
 /* ROWS random examples of FEATURES and their classes, from SEED. */
-static inline void cleaning_data(blo_context *context, int rows, uint64_t seed, blo_tensor **data, blo_tensor **target) {
+static inline void cleaning_data(blo_context *context, int rows, uint64_t seed, blo_tensor **data,
+                                 blo_tensor **target) {
     float *values = malloc((size_t)(rows * FEATURES) * sizeof *values);
     int32_t *classes = malloc((size_t)rows * sizeof *classes);
     for (int i = 0; i < rows; i++) {
@@ -71,8 +73,8 @@ static inline void cleaning_destroy(cleaning *c) {
 }
 
 static inline blo_status cleaning_loop(cleaning *c, blo_trajectory **trajectory, int *k) {
-    return blo_lower_optimize(c->solver, c->train_data, c->train_target, c->validate_data, c->validate_target, trajectory,
-                              k);
+    return blo_lower_optimize(c->solver, c->train_data, c->train_target, c->validate_data, c->validate_target,
+                              trajectory, k);
 }
 
 static inline blo_status cleaning_sweep(cleaning *c, blo_trajectory *trajectory, int k, double *loss) {

@@ -1,4 +1,5 @@
-/* Numbers with their derivatives in x and z, for references written independently of the library (forward mode by hand). */
+/* Numbers with their derivatives in x and z, for references written independently of the library (forward mode by
+ * hand). */
 #ifndef BLO_TESTS_DUAL_H
 #define BLO_TESTS_DUAL_H
 

@@ -1,5 +1,5 @@
-/* What is refused, in a sentence that names it: calls in a wrong order, objectives that build nonsense, options out of range, losses
- * that are not finite. After each, the objects still work. */
+/* What is refused, in a sentence that names it: calls in a wrong order, objectives that build nonsense, options out of
+ * range, losses that are not finite. After each, the objects still work. */
 #include <math.h>
 
 #include "cleaning.h"
@@ -51,9 +51,9 @@ START_TEST(gradients_want_a_loop_of_the_same_models) {
               blo_iapttgm_compute_gradients(stranger, c.validate_data, c.validate_target, trajectory, &k, NULL));
     blo_iapttgm_destroy(stranger);
     MUST(c.context, blo_lower_solver_create(cleaning_lower, cleaning_upper, NULL, c.upper, c.lower, NULL, &other));
-    MUST_FAIL(c.context, BLO_ERROR_STATE, "another lower solver",
-              blo_lower_optimize(other, c.train_data, c.train_target, c.validate_data, c.validate_target, &trajectory,
-                                 NULL));
+    MUST_FAIL(
+        c.context, BLO_ERROR_STATE, "another lower solver",
+        blo_lower_optimize(other, c.train_data, c.train_target, c.validate_data, c.validate_target, &trajectory, NULL));
     blo_lower_solver_destroy(other);
 
     MUST_FAIL(c.context, BLO_ERROR_ARGUMENT, "max_loss_iter 0", cleaning_sweep(&c, trajectory, none, NULL));
@@ -109,9 +109,9 @@ START_TEST(a_mistaken_objective_is_told_by_its_first_mistake) {
         mistake kind;
         blo_status status;
         const char *part;
-    } cases[] = {{RETURNS_NULL, BLO_ERROR_ARGUMENT, "NULL"},     {NO_SCALAR, BLO_ERROR_SHAPE, "scalar"},
-                 {WRONG_DTYPE, BLO_ERROR_DTYPE, "double"},       {OTHER_GRAPH, BLO_ERROR_ARGUMENT, "another graph"},
-                 {WRONG_SHAPE, BLO_ERROR_SHAPE, "matmul"},       {NO_INPUT, BLO_ERROR_ARGUMENT, "'beta'"},
+    } cases[] = {{RETURNS_NULL, BLO_ERROR_ARGUMENT, "NULL"},      {NO_SCALAR, BLO_ERROR_SHAPE, "scalar"},
+                 {WRONG_DTYPE, BLO_ERROR_DTYPE, "double"},        {OTHER_GRAPH, BLO_ERROR_ARGUMENT, "another graph"},
+                 {WRONG_SHAPE, BLO_ERROR_SHAPE, "matmul"},        {NO_INPUT, BLO_ERROR_ARGUMENT, "'beta'"},
                  {NO_PARAMETER, BLO_ERROR_ARGUMENT, "layer.wait"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         mistake kind = cases[i].kind;

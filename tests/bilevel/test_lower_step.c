@@ -1,5 +1,5 @@
-/* Lower steps of every optimizer against numbers that carry their own derivatives: the state's part in the adjoint, learning rates
- * with x in them or per step, projections, and y_0 in the lower loss. */
+/* Lower steps of every optimizer against numbers that carry their own derivatives: the state's part in the adjoint,
+ * learning rates with x in them or per step, projections, and y_0 in the lower loss. */
 #include <math.h>
 
 #include "../support.h"

@@ -1,5 +1,5 @@
-/* IAPTT-GM on a small cleaning problem: truncation, accumulation, budgets, repetition, other validation data, what is rebuilt and
- * what waits. */
+/* IAPTT-GM on a small cleaning problem: truncation, accumulation, budgets, repetition, other validation data, what is
+ * rebuilt and what waits. */
 #include <math.h>
 #include <pthread.h>
 
@@ -243,8 +243,7 @@ START_TEST(other_validation_data_give_what_a_loop_with_them_gives) {
     MUST(c.context, blo_trajectory_evaluate(trajectory, k, cleaning_upper, NULL, data, target, &evaluated));
 
     cleaning_clear(&c);
-    MUST(c.context,
-         blo_lower_optimize(c.solver, c.train_data, c.train_target, data, target, &trajectory, NULL));
+    MUST(c.context, blo_lower_optimize(c.solver, c.train_data, c.train_target, data, target, &trajectory, NULL));
     MUST(c.context, blo_iapttgm_compute_gradients(c.method, data, target, trajectory, &k, NULL));
     cleaning_gradients(&c, &looped);
     MUST(c.context, blo_trajectory_losses(trajectory, losses, STEPS));

@@ -1,16 +1,18 @@
-/* The paper's numerical example, f = -sin(xy), F = x + xy, y in [-2,2], against its closed recurrence: every y_k and every loss of
- * every upper iteration, the pessimistic step, and both hypergradients. */
+/* The paper's numerical example, f = -sin(xy), F = x + xy, y in [-2,2], against its closed recurrence: every y_k and
+ * every loss of every upper iteration, the pessimistic step, and both hypergradients. */
 #include <math.h>
 
 #include "../support.h"
 
 enum { STEPS = 40, MOST_ITERATIONS = 20 };
 
-static const double TOLERANCE = 1e-11; /* forty steps of a map whose derivative stays below 2.1 in size at the rates used */
+static const double TOLERANCE =
+    1e-11; /* forty steps of a map whose derivative stays below 2.1 in size at the rates used */
 
 static blo_node *lower_objective(const blo_state *s, void *user) {
     (void)user;
-    return blo_neg(blo_sin(blo_mul(blo_model_parameter(s->upper_model, "x"), blo_model_parameter(s->lower_model, "y"))));
+    return blo_neg(
+        blo_sin(blo_mul(blo_model_parameter(s->upper_model, "x"), blo_model_parameter(s->lower_model, "y"))));
 }
 
 static blo_node *upper_objective(const blo_state *s, void *user) {
@@ -48,8 +50,8 @@ static void reference_loop(double x, double z, double rate, bool project, refere
     r->g_z = lambda;
 }
 
-static void compare_iteration(blo_context *context, blo_model *upper, blo_model *lower, blo_trajectory *trajectory, int k,
-                              double loss, const reference *r) {
+static void compare_iteration(blo_context *context, blo_model *upper, blo_model *lower, blo_trajectory *trajectory,
+                              int k, double loss, const reference *r) {
     double losses[STEPS], y, g;
     ck_assert_int_eq(k, r->k);
     ck_assert_double_eq_tol(loss, r->loss[r->k], TOLERANCE);
@@ -72,7 +74,8 @@ typedef struct problem {
     int iterations;
 } problem;
 
-/* Upper iterations with plain descent of rate 0.1 on x and z, each clamped to its box; the reference is updated alike. */
+/* Upper iterations with plain descent of rate 0.1 on x and z, each clamped to its box; the reference is updated alike.
+ */
 static void solve(const problem *p) {
     blo_context *context = open_context(0);
     blo_model *upper = NULL, *lower = NULL;
@@ -112,7 +115,8 @@ static void solve(const problem *p) {
         MUST(context, blo_optimizer_step(step_z));
         MUST(context, blo_model_clamp(upper, 1.0, 10.0));
         MUST(context, blo_model_clamp(lower, -2.0, 2.0));
-        MUST(context, blo_model_get(upper, "x", &x, 1)); /* one step's rounding must not become the next one's difference */
+        MUST(context,
+             blo_model_get(upper, "x", &x, 1)); /* one step's rounding must not become the next one's difference */
         MUST(context, blo_model_get(lower, "y", &z, 1));
     }
     blo_trajectory_destroy(trajectory);
