@@ -32,33 +32,43 @@ static inline blo_node *cleaning_upper(const blo_state *s, void *user) {
 }
 
 /* ROWS random examples of FEATURES and their classes, from SEED. */
-static inline void cleaning_data(blo_context *context, int rows, uint64_t seed, blo_tensor **data,
+static inline void cleaning_data(blo_context *context, blo_dtype dtype, int rows, uint64_t seed, blo_tensor **data,
                                  blo_tensor **target) {
-    float *values = malloc((size_t)(rows * FEATURES) * sizeof *values);
+    double *wide = malloc((size_t)(rows * FEATURES) * sizeof *wide);
+    float *narrow = malloc((size_t)(rows * FEATURES) * sizeof *narrow);
     int32_t *classes = malloc((size_t)rows * sizeof *classes);
     for (int i = 0; i < rows; i++) {
         classes[i] = (int32_t)((next_number(&seed) + 1.0) * 0.5 * CLASSES);
-        for (int j = 0; j < FEATURES; j++)
-            values[i * FEATURES + j] = (float)(next_number(&seed) + (j == classes[i] ? 1.0 : 0.0));
+        for (int j = 0; j < FEATURES; j++) {
+            wide[i * FEATURES + j] = next_number(&seed) + (j == classes[i] ? 1.0 : 0.0);
+            narrow[i * FEATURES + j] = (float)wide[i * FEATURES + j];
+        }
     }
-    MUST(context, blo_tensor_create(context, BLO_FLOAT, 2, (const int64_t[]){rows, FEATURES}, values, data));
+    const void *values = dtype == BLO_DOUBLE ? (const void *)wide : (const void *)narrow;
+    MUST(context, blo_tensor_create(context, dtype, 2, (const int64_t[]){rows, FEATURES}, values, data));
     MUST(context, blo_tensor_create(context, BLO_INT32, 1, (const int64_t[]){rows}, classes, target));
     free(classes);
-    free(values);
+    free(narrow);
+    free(wide);
 }
 
-static inline void cleaning_make(cleaning *c, blo_context *context, const blo_lower_options *options) {
+static inline void cleaning_make_of(cleaning *c, blo_context *context, blo_dtype dtype,
+                                    const blo_lower_options *options) {
     *c = (cleaning){.context = context};
-    MUST(context, blo_model_create(context, BLO_FLOAT, &c->upper));
-    MUST(context, blo_model_create(context, BLO_FLOAT, &c->lower));
+    MUST(context, blo_model_create(context, dtype, &c->upper));
+    MUST(context, blo_model_create(context, dtype, &c->lower));
     MUST(context, blo_model_add(c->upper, "x", 1, (const int64_t[]){EXAMPLES}));
     MUST(context, blo_model_add_linear(c->lower, "layer", FEATURES, CLASSES));
     blo_model_set_forward(c->lower, cleaning_forward, NULL);
-    cleaning_data(context, EXAMPLES, 1, &c->train_data, &c->train_target);
-    cleaning_data(context, EXAMPLES, 2, &c->validate_data, &c->validate_target);
+    cleaning_data(context, dtype, EXAMPLES, 1, &c->train_data, &c->train_target);
+    cleaning_data(context, dtype, EXAMPLES, 2, &c->validate_data, &c->validate_target);
     MUST(context,
          blo_lower_solver_create(cleaning_lower, cleaning_upper, NULL, c->upper, c->lower, options, &c->solver));
     MUST(context, blo_iapttgm_create(cleaning_upper, NULL, c->upper, c->lower, &c->method));
+}
+
+static inline void cleaning_make(cleaning *c, blo_context *context, const blo_lower_options *options) {
+    cleaning_make_of(c, context, BLO_FLOAT, options);
 }
 
 static inline void cleaning_destroy(cleaning *c) {

@@ -45,6 +45,59 @@ START_TEST(truncation_is_a_loop_of_that_length) {
 }
 END_TEST
 
+/* F at y_K for the models' present parameters. */
+static double loss_at(cleaning *c, blo_trajectory **trajectory, int k) {
+    double losses[STEPS];
+    MUST(c->context, cleaning_loop(c, trajectory, NULL));
+    MUST(c->context, blo_trajectory_losses(*trajectory, losses, STEPS));
+    return losses[k - 1];
+}
+
+/* The central difference of F at y_K in element I of parameter NAME of MODEL. */
+static double difference(cleaning *c, blo_trajectory **trajectory, int k, blo_model *model, const char *name, int i) {
+    const double h = 1e-5;
+    double values[EXAMPLES + WEIGHTS], sides[2];
+    int64_t count = blo_tensor_count(blo_model_value(model, name));
+    MUST(c->context, blo_model_get(model, name, values, count));
+    for (int side = 0; side < 2; side++) {
+        const double kept = values[i];
+        values[i] += side == 0 ? h : -h;
+        MUST(c->context, blo_model_set(model, name, values, count));
+        sides[side] = loss_at(c, trajectory, k);
+        values[i] = kept;
+    }
+    MUST(c->context, blo_model_set(model, name, values, count));
+    return (sides[0] - sides[1]) / (2.0 * h);
+}
+
+START_TEST(hypergradients_are_the_derivatives_of_the_loop) {
+    const blo_optimizer_kind kinds[] = {BLO_SGD, BLO_ADAM};
+    for (size_t kind = 0; kind < 2; kind++) {
+        cleaning c;
+        hypergradient g;
+        blo_trajectory *trajectory = NULL;
+        const int k = 7;
+        blo_lower_options options = options_of(STEPS);
+        blo_optimizer_options_default(&options.optimizer, kinds[kind]);
+        options.optimizer.learning_rate = 0.1;
+        cleaning_make_of(&c, open_context(3), BLO_DOUBLE, &options);
+        MUST(c.context, cleaning_loop(&c, &trajectory, NULL));
+        MUST(c.context, cleaning_sweep(&c, trajectory, k, NULL));
+        cleaning_gradients(&c, &g);
+        ck_assert_double_gt(hypergradient_size(&g), 1e-6);
+        for (int i = 0; i < EXAMPLES; i += 5)
+            ck_assert_double_eq_tol(g.x[i], difference(&c, &trajectory, k, c.upper, "x", i), 1e-7);
+        for (int i = 0; i < WEIGHTS; i += 4)
+            ck_assert_double_eq_tol(g.weight[i], difference(&c, &trajectory, k, c.lower, "layer.weight", i), 1e-7);
+        for (int i = 0; i < CLASSES; i++)
+            ck_assert_double_eq_tol(g.bias[i], difference(&c, &trajectory, k, c.lower, "layer.bias", i), 1e-7);
+        blo_trajectory_destroy(trajectory);
+        cleaning_destroy(&c);
+        blo_context_destroy(c.context);
+    }
+}
+END_TEST
+
 START_TEST(nothing_after_the_truncation_is_touched) {
     cleaning c;
     blo_trajectory *trajectory = NULL;
@@ -236,7 +289,7 @@ START_TEST(other_validation_data_give_what_a_loop_with_them_gives) {
     const int k = 7;
     blo_lower_options options = options_of(STEPS);
     cleaning_make(&c, open_context(3), &options);
-    cleaning_data(c.context, EXAMPLES + 5, 9, &data, &target);
+    cleaning_data(c.context, BLO_FLOAT, EXAMPLES + 5, 9, &data, &target);
     MUST(c.context, cleaning_loop(&c, &trajectory, NULL));
     MUST(c.context, blo_iapttgm_compute_gradients(c.method, data, target, trajectory, &k, &loss));
     cleaning_gradients(&c, &swapped);
@@ -293,6 +346,7 @@ int main(void) {
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 120);
     tcase_add_test(all, truncation_is_a_loop_of_that_length);
+    tcase_add_test(all, hypergradients_are_the_derivatives_of_the_loop);
     tcase_add_test(all, nothing_after_the_truncation_is_touched);
     tcase_add_test(all, tasks_add_up);
     tcase_add_test(all, any_budget_gives_the_same_bits);
