@@ -218,6 +218,8 @@ blo_status blo_solver_prepare(blo_lower_solver *solver) {
         status = blo_buffer_create(solver->context, sizeof(int32_t), &solver->number);
     if (status == BLO_OK && !solver->value)
         status = blo_buffer_create(solver->context, sizeof(double), &solver->value);
+    if (status == BLO_OK && !blo_flag_buffer(solver->context))
+        status = BLO_ERROR_MEMORY; /* the sentence is the device room's */
     return status;
 }
 
