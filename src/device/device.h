@@ -47,6 +47,7 @@ blo_status blo_buffer_create(blo_context *context, size_t bytes, blo_buffer **bu
 void blo_buffer_retain(blo_buffer *buffer);
 void blo_buffer_release(blo_buffer *buffer); /* NULL is allowed */
 size_t blo_buffer_bytes(const blo_buffer *buffer);
+uint64_t blo_buffer_serial(const blo_buffer *buffer); /* never the same for two buffers of a context, unlike their addresses */
 /* Bytes the pool could still give within the budget BUDGET (0: the context's). */
 uint64_t blo_pool_available(const blo_context *context, uint64_t budget);
 /* Sets the limit of the pool for now (0: the context's own) and returns the old one. */

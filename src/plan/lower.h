@@ -34,6 +34,10 @@ typedef struct blo_plan_argument {
 
 enum { BLO_MAX_ARGUMENTS = 56 }; /* arrays and values of one kernel: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
 
+typedef struct blo_binding {
+    uint64_t serial, offset; /* of the buffer (0: none); in bytes */
+} blo_binding;
+
 typedef struct blo_plan_step {
     char *name, *text; /* kernel source, owned; NULL for a library call */
     int n_arguments;
@@ -42,7 +46,7 @@ typedef struct blo_plan_step {
     bool any_local; /* the implementation chooses the work-group */
     blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
     blo_kernel *kernel;
-    blo_place bound[BLO_MAX_ARGUMENTS]; /* what the array arguments were last bound to */
+    blo_binding bound[BLO_MAX_ARGUMENTS]; /* what the array arguments were last bound to */
 } blo_plan_step;
 
 /* --- what is known of each node while a plan is made --- */

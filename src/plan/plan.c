@@ -280,11 +280,13 @@ static blo_status bind(const blo_plan *plan, blo_plan_step *step, const blo_plac
             continue;
         }
         uint64_t size = blo_dtype_size(plan->arrays[step->arguments[i].array].dtype);
-        if (step->bound[i].buffer != places[i].buffer)
+        uint64_t serial = blo_buffer_serial(places[i].buffer);
+        bool same = step->bound[i].serial == serial;
+        if (!same)
             status = blo_kernel_set_buffer(step->kernel, position, places[i].buffer);
-        if (status == BLO_OK && (!step->bound[i].buffer || step->bound[i].offset != places[i].offset))
+        if (status == BLO_OK && (!same || step->bound[i].offset != places[i].offset))
             status = blo_kernel_set_ulong(step->kernel, position + 1, places[i].offset / size);
-        step->bound[i] = status == BLO_OK ? places[i] : (blo_place){0};
+        step->bound[i] = status == BLO_OK ? (blo_binding){serial, places[i].offset} : (blo_binding){0};
         position += 2;
     }
     return status;

@@ -1,0 +1,20 @@
+/* The sentence a reader or writer leaves when it fails. Must not know files or formats. */
+#ifndef BLO_DATA_REPORT_H
+#define BLO_DATA_REPORT_H
+
+#include <clbilevel/types.h>
+
+/* Where the sentence goes: the caller's buffer, or nowhere. */
+typedef struct blo_report {
+    char *message; /* may be NULL */
+    size_t size;
+} blo_report;
+
+/* Writes the formatted sentence (cut to fit) and returns STATUS. */
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 3, 4)))
+#endif
+blo_status
+blo_report_fail(const blo_report *report, blo_status status, const char *format, ...);
+
+#endif

@@ -1,0 +1,29 @@
+/* Matrix products of CLBlast, through its C interface. */
+#include "blo_config.h"
+#include "opencl.h"
+
+#ifdef BLO_HAVE_CLBLAST
+#include <clblast_c.h>
+
+blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
+    CLBlastTranspose ta = call->transpose_a ? CLBlastTransposeYes : CLBlastTransposeNo;
+    CLBlastTranspose tb = call->transpose_b ? CLBlastTransposeYes : CLBlastTransposeNo;
+    size_t m = (size_t)call->m, n = (size_t)call->n, k = (size_t)call->k;
+    size_t lda = call->transpose_a ? m : k, ldb = call->transpose_b ? k : n;
+    cl_mem a = call->a->memory, b = call->b->memory, c = call->c->memory;
+    CLBlastStatusCode code = (CLBlastStatusCode)blo_fault(context);
+    context->counters.launches++;
+    if (code == CLBlastSuccess && call->dtype == BLO_DOUBLE)
+        code = CLBlastDgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0, a, call->a_offset, lda, m * k, b, call->b_offset,
+                                          ldb, k * n, 0.0, c, call->c_offset, n, m * n, (size_t)call->batch, &context->queue, NULL);
+    else if (code == CLBlastSuccess)
+        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, call->a_offset, lda, m * k, b, call->b_offset,
+                                          ldb, k * n, 0.0f, c, call->c_offset, n, m * n, (size_t)call->batch, &context->queue, NULL);
+    return blo_check(context, (cl_int)code, "CLBlast's GEMM");
+}
+#else
+blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
+    (void)call;
+    return blo_fail(context, BLO_ERROR_UNSUPPORTED, "this build has no CLBlast");
+}
+#endif

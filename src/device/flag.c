@@ -1,0 +1,90 @@
+/* The flag of NaNs and infinities: checks and commits are queued kernels; the host learns of a flag at its next wait. */
+#include "cl_sources.h"
+#include "opencl.h"
+
+#include <stdio.h>
+
+enum { CHUNK = 1024, COMMIT_GROUP = 64 };
+
+static blo_status make_flag(blo_context *context) {
+    if (context->flag)
+        return BLO_OK;
+    blo_status status = blo_buffer_create(context, sizeof(cl_uint), &context->flag);
+    return status == BLO_OK ? blo_buffer_zero(context, context->flag, 0, sizeof(cl_uint)) : status;
+}
+
+/* The kernel of BODY (one of cl/'s) for DTYPE, made once. */
+static blo_status make_kernel(blo_context *context, const char *what, const char *body, blo_dtype dtype, blo_kernel **kernel) {
+    if (*kernel)
+        return BLO_OK;
+    char name[64], text[2048];
+    snprintf(name, sizeof name, "blo_%s_%s", what, blo_dtype_name(dtype));
+    int length = snprintf(text, sizeof text, "#undef REAL\n#undef NAME\n#define REAL %s\n#define NAME %s\n%s\n", blo_dtype_name(dtype), name, body);
+    if (length >= (int)sizeof text)
+        return blo_fail(context, BLO_ERROR_BUILD, "the kernel %s is longer than its room", name);
+    const blo_kernel_source source = {.name = name, .text = text};
+    return blo_kernels_get(context, 1, &source, kernel);
+}
+
+blo_buffer *blo_flag_buffer(blo_context *context) {
+    return make_flag(context) == BLO_OK ? context->flag : NULL;
+}
+
+void blo_flag_release(blo_context *context) {
+    for (int i = 0; i < 2; i++) {
+        blo_kernel_release(context->check[i]);
+        blo_kernel_release(context->commit[i]);
+    }
+    blo_buffer_release(context->flag);
+    context->flag = NULL;
+}
+
+blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset, uint64_t count, uint32_t tag) {
+    if (count == 0)
+        return BLO_OK;
+    blo_kernel **kernel = &context->check[dtype == BLO_DOUBLE];
+    blo_status status = make_flag(context);
+    if (status == BLO_OK)
+        status = make_kernel(context, "check", blo_cl_check, dtype, kernel);
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(*kernel, 0, buffer);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(*kernel, 1, offset);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(*kernel, 2, count);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(*kernel, 3, CHUNK);
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(*kernel, 4, context->flag);
+    if (status == BLO_OK)
+        status = blo_kernel_set_int(*kernel, 5, (int32_t)tag);
+    if (status != BLO_OK)
+        return status;
+    const size_t global = (size_t)((count + CHUNK - 1) / CHUNK), local = 1;
+    context->flag_used = true;
+    return blo_kernel_launch(*kernel, 1, &global, context->facts.is_cpu ? &local : NULL);
+}
+
+blo_status blo_flag_commit(blo_context *context, blo_dtype dtype, const blo_buffer *source, uint64_t source_offset, blo_buffer *target,
+                           uint64_t target_offset, uint64_t count) {
+    blo_kernel **kernel = &context->commit[dtype == BLO_DOUBLE];
+    blo_status status = make_flag(context);
+    if (status == BLO_OK)
+        status = make_kernel(context, "commit", blo_cl_commit, dtype, kernel);
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(*kernel, 0, source);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(*kernel, 1, source_offset);
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(*kernel, 2, target);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(*kernel, 3, target_offset);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(*kernel, 4, count);
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(*kernel, 5, context->flag);
+    if (status != BLO_OK)
+        return status;
+    const size_t local = COMMIT_GROUP, global = (size_t)((count + local - 1) / local) * local;
+    return blo_kernel_launch(*kernel, 1, &global, &local);
+}

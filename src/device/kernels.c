@@ -1,0 +1,264 @@
+/* The program library: kernels built once per context, all new ones of a request as one program, and kept on disk where the
+ * implementation has no cache of its own. And kernel objects: arguments and launches. */
+#include "blo_config.h"
+#include "opencl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct blo_kernel {
+    blo_context *context;
+    cl_kernel kernel;
+};
+
+static const char preamble[] = "#pragma OPENCL FP_CONTRACT OFF\n"
+                               "#if defined(cl_khr_fp64)\n"
+                               "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
+                               "#endif\n";
+
+static cl_program find_program(const blo_context *context, const char *name) {
+    for (int i = 0; i < context->n_programs; i++)
+        if (!strcmp(context->programs[i].name, name))
+            return context->programs[i].program;
+    return NULL;
+}
+
+/* --- building --- */
+
+static blo_status build_failed(blo_context *context, cl_program program) {
+    char log[2048] = "";
+    clGetProgramBuildInfo(program, context->device, CL_PROGRAM_BUILD_LOG, sizeof log, log, NULL);
+    log[sizeof log - 1] = '\0';
+    return blo_fail(context, BLO_ERROR_BUILD, "a program did not build on device \"%s\": %s", context->facts.name, log);
+}
+
+static blo_status build(blo_context *context, cl_program program) {
+    cl_int code = blo_fault(context);
+    if (code == CL_SUCCESS)
+        code = clBuildProgram(program, 1, &context->device, context->build_options, NULL, NULL);
+    return code == CL_BUILD_PROGRAM_FAILURE ? build_failed(context, program) : blo_check(context, code, "clBuildProgram");
+}
+
+static blo_status build_source(blo_context *context, int n, const char **texts, cl_program *program) {
+    cl_int code = blo_fault(context);
+    if (code == CL_SUCCESS)
+        *program = clCreateProgramWithSource(context->context, (cl_uint)n, texts, NULL, &code);
+    blo_status status = blo_check(context, code, "clCreateProgramWithSource");
+    if (status == BLO_OK)
+        status = build(context, *program);
+    if (status != BLO_OK && *program) {
+        clReleaseProgram(*program);
+        *program = NULL;
+    }
+    return status;
+}
+
+/* PoCL and NVIDIA keep programs themselves. */
+static bool has_own_cache(const blo_context *context) {
+    char name[128] = "";
+    clGetPlatformInfo(context->platform, CL_PLATFORM_NAME, sizeof name, name, NULL);
+    return strstr(name, "Portable Computing Language") || strstr(name, "NVIDIA");
+}
+
+/* What a binary depends on: device, driver, library version, options and the whole source. malloc'ed. */
+static char *cache_key(const blo_context *context, int n, const char **texts) {
+    char driver[128] = "";
+    clGetDeviceInfo(context->device, CL_DRIVER_VERSION, sizeof driver, driver, NULL);
+    size_t length = 2;
+    for (int i = 0; i < n; i++)
+        length += strlen(texts[i]);
+    length += strlen(context->facts.name) + strlen(driver) + strlen(BLO_VERSION) + strlen(context->build_options) + 8;
+    char *key = malloc(length);
+    if (!key)
+        return NULL;
+    int used = snprintf(key, length, "%s\n%s\n%s\n%s\n", context->facts.name, driver, BLO_VERSION, context->build_options);
+    char *end = key + used;
+    for (int i = 0; i < n; i++) {
+        size_t part = strlen(texts[i]);
+        memcpy(end, texts[i], part + 1);
+        end += part;
+    }
+    return key;
+}
+
+static bool load_cached(blo_context *context, const char *key, cl_program *program) {
+    unsigned char *binary;
+    size_t size;
+    if (!blo_cache_read(context->cache_folder, key, &binary, &size))
+        return false;
+    const unsigned char *binaries[] = {binary};
+    cl_int code = CL_SUCCESS, loaded = CL_SUCCESS;
+    *program = clCreateProgramWithBinary(context->context, 1, &context->device, &size, binaries, &loaded, &code);
+    free(binary);
+    if (code == CL_SUCCESS && loaded == CL_SUCCESS && clBuildProgram(*program, 1, &context->device, context->build_options, NULL, NULL) == CL_SUCCESS)
+        return true;
+    if (*program)
+        clReleaseProgram(*program);
+    *program = NULL;
+    return false;
+}
+
+static void save_cached(blo_context *context, const char *key, cl_program program) {
+    size_t size = 0;
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL) != CL_SUCCESS || size == 0)
+        return;
+    unsigned char *binary = malloc(size);
+    unsigned char *binaries[] = {binary};
+    if (binary && clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof binaries, binaries, NULL) == CL_SUCCESS)
+        blo_cache_write(context->cache_folder, key, binary, size);
+    free(binary);
+}
+
+static blo_status make_program(blo_context *context, int n, const char **texts, cl_program *program) {
+    char *key = context->cache_folder && !has_own_cache(context) ? cache_key(context, n, texts) : NULL;
+    blo_status status = BLO_OK;
+    if (!key || !load_cached(context, key, program)) {
+        status = build_source(context, n, texts, program);
+        if (status == BLO_OK && key)
+            save_cached(context, key, *program);
+    }
+    free(key);
+    return status;
+}
+
+/* --- the library --- */
+
+static void dump(const blo_context *context, const blo_kernel_source *source) {
+    char path[1024];
+    if (!context->dump_folder || snprintf(path, sizeof path, "%s/%s.cl", context->dump_folder, source->name) >= (int)sizeof path)
+        return;
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return;
+    fputs(source->text, file);
+    fclose(file);
+}
+
+static blo_status remember(blo_context *context, const char *name, cl_program program) {
+    if (context->n_programs == context->programs_capacity) {
+        int capacity = context->programs_capacity ? 2 * context->programs_capacity : 32;
+        blo_program_entry *programs = realloc(context->programs, (size_t)capacity * sizeof *programs);
+        if (!programs)
+            return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a kernel");
+        context->programs = programs;
+        context->programs_capacity = capacity;
+    }
+    char *copy = malloc(strlen(name) + 1);
+    if (!copy)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a kernel");
+    clRetainProgram(program);
+    context->programs[context->n_programs++] = (blo_program_entry){strcpy(copy, name), program};
+    context->counters.kernels_built++;
+    return BLO_OK;
+}
+
+static bool repeats(const blo_kernel_source *sources, int i) {
+    for (int j = 0; j < i; j++)
+        if (!strcmp(sources[j].name, sources[i].name))
+            return true;
+    return false;
+}
+
+/* Builds what is not there yet as one program. */
+static blo_status build_missing(blo_context *context, int n, const blo_kernel_source *sources) {
+    const char **texts = malloc(((size_t)n + 1) * sizeof *texts);
+    int *missing = malloc(((size_t)n + 1) * sizeof *missing), m = 0;
+    if (!texts || !missing) {
+        free(texts);
+        free(missing);
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", n);
+    }
+    texts[0] = preamble;
+    for (int i = 0; i < n; i++)
+        if (!find_program(context, sources[i].name) && !repeats(sources, i)) {
+            dump(context, &sources[i]);
+            missing[m] = i;
+            texts[++m] = sources[i].text;
+        }
+    cl_program program = NULL;
+    blo_status status = m ? make_program(context, m + 1, texts, &program) : BLO_OK;
+    for (int i = 0; i < m && status == BLO_OK; i++)
+        status = remember(context, sources[missing[i]].name, program);
+    if (program)
+        clReleaseProgram(program);
+    free(texts);
+    free(missing);
+    return status;
+}
+
+static blo_status make_kernel(blo_context *context, const char *name, blo_kernel **result) {
+    blo_kernel *kernel = calloc(1, sizeof *kernel);
+    if (!kernel)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a kernel");
+    kernel->context = context;
+    cl_int code = blo_fault(context);
+    if (code == CL_SUCCESS)
+        kernel->kernel = clCreateKernel(find_program(context, name), name, &code);
+    blo_status status = blo_check(context, code, "clCreateKernel");
+    if (status != BLO_OK) {
+        free(kernel);
+        return status;
+    }
+    *result = kernel;
+    return BLO_OK;
+}
+
+blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels) {
+    struct timespec start, end;
+    for (int i = 0; i < n; i++)
+        kernels[i] = NULL;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    blo_status status = build_missing(context, n, sources);
+    for (int i = 0; i < n && status == BLO_OK; i++)
+        status = make_kernel(context, sources[i].name, &kernels[i]);
+    for (int i = 0; i < n && status != BLO_OK; i++) {
+        blo_kernel_release(kernels[i]);
+        kernels[i] = NULL;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    context->counters.seconds_build += (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    return status;
+}
+
+void blo_kernel_release(blo_kernel *kernel) {
+    if (!kernel)
+        return;
+    clReleaseKernel(kernel->kernel);
+    free(kernel);
+}
+
+/* --- arguments and launches --- */
+
+static blo_status set_argument(blo_kernel *kernel, int index, size_t size, const void *value) {
+    cl_int code = blo_fault(kernel->context);
+    if (code == CL_SUCCESS)
+        code = clSetKernelArg(kernel->kernel, (cl_uint)index, size, value);
+    return blo_check(kernel->context, code, "clSetKernelArg");
+}
+
+blo_status blo_kernel_set_buffer(blo_kernel *kernel, int index, const blo_buffer *buffer) {
+    return set_argument(kernel, index, sizeof buffer->memory, &buffer->memory);
+}
+
+blo_status blo_kernel_set_ulong(blo_kernel *kernel, int index, uint64_t value) {
+    const cl_ulong number = value;
+    return set_argument(kernel, index, sizeof number, &number);
+}
+
+blo_status blo_kernel_set_int(blo_kernel *kernel, int index, int32_t value) {
+    const cl_int number = value;
+    return set_argument(kernel, index, sizeof number, &number);
+}
+
+blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local) {
+    for (int i = 0; i < dimensions; i++)
+        if (global[i] == 0)
+            return BLO_OK;
+    kernel->context->counters.launches++;
+    cl_int code = blo_fault(kernel->context);
+    if (code == CL_SUCCESS)
+        code = clEnqueueNDRangeKernel(kernel->context->queue, kernel->kernel, (cl_uint)dimensions, NULL, global, local, 0, NULL, NULL);
+    return blo_check(kernel->context, code, "clEnqueueNDRangeKernel");
+}

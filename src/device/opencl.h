@@ -1,0 +1,75 @@
+/* Inside the device room: the context's parts, and how OpenCL's results are taken. The only folder that sees OpenCL. */
+#ifndef BLO_DEVICE_OPENCL_H
+#define BLO_DEVICE_OPENCL_H
+
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS
+#include <CL/cl.h>
+
+#include "device.h"
+
+typedef struct blo_program_entry { /* one kernel that was built */
+    char *name;
+    cl_program program; /* counted once per entry */
+} blo_program_entry;
+
+typedef struct blo_staging { /* host memory that a queued write still reads; freed at the next wait */
+    struct blo_staging *next;
+} blo_staging;
+
+struct blo_context {
+    cl_platform_id platform;
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    blo_device_facts facts;
+    blo_statistics counters;
+    char error[4096];
+    bool lost;
+    uint64_t seed, next_stream;
+    char *cache_folder, *dump_folder; /* NULL: none */
+    const char *build_options;
+    long faults;            /* calls until one is made to fail, 0: never */
+    uint64_t budget, limit; /* of the pool: the context's own, and what holds now */
+    uint64_t cached_bytes;  /* of buffers given back and kept for reuse */
+    blo_buffer *cached;
+    uint64_t next_serial;
+    int n_programs, programs_capacity;
+    blo_program_entry *programs;
+    blo_staging *staged;
+    blo_buffer *flag; /* one uint, 0: nothing flagged */
+    bool flag_used;   /* a check was queued since the last wait */
+    blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
+};
+
+struct blo_buffer {
+    blo_context *context;
+    cl_mem memory;
+    size_t bytes, capacity;
+    int references;
+    uint64_t serial;
+    blo_buffer *next; /* in the list of cached ones */
+};
+
+/* CL_SUCCESS, or the failure that a test asked for instead of the call about to be made. */
+cl_int blo_fault(blo_context *context);
+/* Takes the result of the OpenCL call CALL: OK, or the sentence with the error's name. Notes a lost device. */
+blo_status blo_check(blo_context *context, cl_int code, const char *call);
+const char *blo_cl_error_name(cl_int code);
+
+/* Chooses a device by WHAT (see blo_context_options.device). The sentence goes to CONTEXT. */
+blo_status blo_choose_device(blo_context *context, const char *what);
+blo_status blo_read_facts(blo_context *context, blo_gemm gemm);
+
+/* After the host has waited: frees staged memory; FLAG is what the flag held. */
+blo_status blo_after_wait(blo_context *context, cl_uint flag);
+/* Queues the read of the flag into FLAG if a check was queued since the last wait. */
+blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
+void blo_flag_release(blo_context *context);
+
+/* The user's folder for built programs, malloc'ed; NULL: none. */
+char *blo_cache_folder(const char *wanted);
+/* Binaries on disk. KEY identifies device, driver, library and source. *BINARY is malloc'ed; false: not there or damaged. */
+bool blo_cache_read(const char *folder, const char *key, unsigned char **binary, size_t *size);
+void blo_cache_write(const char *folder, const char *key, const unsigned char *binary, size_t size);
+
+#endif
