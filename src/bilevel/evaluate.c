@@ -1,0 +1,152 @@
+/* Single runs outside the loop: a scalar objective at a state of a trajectory, or at the models' present parameters. */
+#include <stdlib.h>
+
+#include "solver.h"
+
+/* Scratch of BYTES: the latest loop's if it is large enough (all queued work is in order), else one of the solver's
+ * own. */
+static blo_status scratch_of(blo_lower_solver *solver, uint64_t bytes, const blo_buffer **scratch) {
+    const blo_trajectory *latest = solver->latest;
+    if (latest && latest->loop && latest->scratch_bytes >= bytes) {
+        *scratch = blo_loop_scratch(latest->loop);
+        return BLO_OK;
+    }
+    blo_status status = BLO_OK;
+    if (!solver->scratch || blo_buffer_bytes(solver->scratch) < bytes) {
+        blo_buffer_release(solver->scratch);
+        solver->scratch = NULL;
+        status = blo_buffer_create(solver->context, (size_t)bytes, &solver->scratch);
+    }
+    *scratch = solver->scratch;
+    return status;
+}
+
+static blo_place whole(const blo_tensor *tensor) {
+    return (blo_place){blo_tensor_buffer(tensor), 0};
+}
+
+static blo_place place_of(const blo_lower_solver *solver, const blo_binding *binding, blo_role role) {
+    switch (role.kind) {
+    case BLO_ROLE_STATE:
+        return binding->state[role.index];
+    case BLO_ROLE_UPPER:
+        return whole(blo_model_value_at(solver->upper, role.index));
+    case BLO_ROLE_INITIAL:
+        return binding->initial[role.index];
+    case BLO_ROLE_DATA:
+        return whole(binding->data);
+    case BLO_ROLE_TARGET:
+        return whole(binding->target);
+    case BLO_ROLE_STEP:
+        return (blo_place){solver->number, 0};
+    case BLO_ROLE_NAMED: {
+        const blo_watched *named = &binding->named[role.index];
+        blo_place place = whole(named->tensor);
+        if (named->per_step && binding->steps > 0)
+            place.offset =
+                blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
+        return place;
+    }
+    case BLO_ROLE_CARRY:
+        break;
+    }
+    return (blo_place){NULL, 0};
+}
+
+blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
+                           const blo_binding *binding, const blo_place *outputs) {
+    const blo_buffer *scratch = NULL;
+    const int inputs = blo_plan_inputs(plan);
+    blo_place *places = calloc((size_t)inputs + 1, sizeof *places);
+    if (!places)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to run an objective");
+    blo_status status = scratch_of(solver, blo_plan_scratch_bytes(plan), &scratch);
+    if (status == BLO_OK)
+        status = blo_buffer_write(solver->context, solver->number, 0, sizeof binding->steps, &binding->steps);
+    for (int i = 0; i < inputs; i++)
+        if (blo_plan_uses_input(plan, i))
+            places[i] = place_of(solver, binding, program->roles[i]);
+    if (status == BLO_OK)
+        status = blo_plan_enqueue(plan, places, outputs, scratch);
+    free(places);
+    return status;
+}
+
+/* Traces if need be, queues, waits. */
+static blo_status evaluate(blo_lower_solver *solver, const blo_key *key, const blo_binding *binding, double *value) {
+    blo_program *program = NULL;
+    blo_status status = blo_program_get(solver, key, "objective", &program);
+    if (status == BLO_OK)
+        status = blo_program_plan(solver, program);
+    if (status == BLO_OK)
+        status = blo_solver_prepare(solver);
+    if (status == BLO_OK)
+        status = blo_program_run(solver, program, program->plan, binding, &(blo_place){solver->value, 0});
+    return status == BLO_OK ? blo_solver_read_value(solver, value) : status;
+}
+
+static blo_status check_arguments(blo_lower_solver *solver, blo_objective objective, blo_tensor *data,
+                                  blo_tensor *target, const double *value) {
+    if (!objective || !value)
+        return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "evaluate: %s is NULL", objective ? "value" : "objective");
+    return blo_solver_check(solver, 2, (blo_tensor *const[]){data, target}, (const char *const[]){"data", "target"});
+}
+
+blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user,
+                                   blo_tensor *data, blo_tensor *target, double *value) {
+    if (!trajectory)
+        return BLO_ERROR_ARGUMENT;
+    blo_lower_solver *solver = trajectory->solver;
+    blo_status status = check_arguments(solver, objective, data, target, value);
+    if (status != BLO_OK)
+        return status;
+    blo_key key = {0};
+    const uint64_t limit = blo_solver_enter(solver);
+    blo_place *places = calloc((size_t)solver->n_lower * (1 + (size_t)solver->states), sizeof *places);
+    if (!places)
+        status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to evaluate an objective");
+    if (status == BLO_OK)
+        status = blo_trajectory_places(trajectory, k, places);
+    if (status == BLO_OK)
+        status = blo_key_make(solver, BLO_PROGRAM_SCALAR, objective, user, data, target, trajectory->named,
+                              trajectory->n_named, &key);
+    if (status == BLO_OK) {
+        const blo_binding binding = {places, trajectory->initial, data, target, trajectory->named, k};
+        status = evaluate(solver, &key, &binding, value);
+    }
+    blo_key_free(&key);
+    free(places);
+    blo_solver_leave(solver, limit);
+    return status;
+}
+
+blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective, void *user, blo_tensor *data,
+                              blo_tensor *target, double *value) {
+    if (!solver)
+        return BLO_ERROR_ARGUMENT;
+    blo_status status = check_arguments(solver, objective, data, target, value);
+    if (status != BLO_OK)
+        return status;
+    blo_key key = {0};
+    const int n = solver->n_lower;
+    const uint64_t limit = blo_solver_enter(solver);
+    blo_place *places = calloc((size_t)n, sizeof *places);
+    blo_watched *named = calloc((size_t)solver->n_named + 1, sizeof *named);
+    if (!places || !named)
+        status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to evaluate an objective");
+    if (status == BLO_OK)
+        status = blo_key_make(solver, BLO_PROGRAM_SCALAR, objective, user, data, target, NULL, 0, &key);
+    if (status == BLO_OK) {
+        for (int i = 0; i < n; i++)
+            places[i] = whole(blo_model_value_at(solver->lower, i));
+        for (int i = 0; i < solver->n_named; i++) /* borrowed for this call */
+            named[i] = (blo_watched){.tensor = solver->named[i].tensor, .per_step = solver->named[i].per_step};
+        const blo_binding binding = {places, places, data, target, named, 0};
+        status = evaluate(solver, &key, &binding, value);
+    }
+    blo_key_free(&key);
+    free(named);
+    free(places);
+    blo_solver_leave(solver, limit);
+    return status;
+}

@@ -1,0 +1,227 @@
+/* IAPTT-GM (R. Liu, Y. Liu, S. Zeng, J. Zhang, NeurIPS 2021), section 4.1: the truncated backward sweep over a lower
+ * loop, and the accumulation of its hypergradients. The loop itself, and who steps the parameters, are others' affair.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "solver.h"
+
+struct blo_iapttgm {
+    blo_context *context;
+    blo_objective upper_objective;
+    void *user;
+    blo_model *upper, *lower;
+};
+
+blo_status blo_iapttgm_create(blo_objective upper_objective, void *user, blo_model *upper_model, blo_model *lower_model,
+                              blo_iapttgm **method) {
+    if (!method)
+        return BLO_ERROR_ARGUMENT;
+    *method = NULL;
+    if (!lower_model)
+        return BLO_ERROR_ARGUMENT;
+    blo_context *context = blo_model_context(lower_model);
+    if (!upper_objective)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "the method needs an upper objective");
+    if (upper_model && blo_model_context(upper_model) != context)
+        return blo_fail(context, BLO_ERROR_STATE, "the upper and the lower model are of two contexts");
+    blo_iapttgm *made = malloc(sizeof *made);
+    if (!made)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no memory for a method");
+    *made = (blo_iapttgm){context, upper_objective, user, upper_model, lower_model};
+    *method = made;
+    return BLO_OK;
+}
+
+void blo_iapttgm_destroy(blo_iapttgm *method) {
+    free(method);
+}
+
+/* --- checks --- */
+
+static blo_status check_call(const blo_iapttgm *method, const blo_trajectory *trajectory, const int *max_loss_iter,
+                             blo_tensor *data, blo_tensor *target) {
+    if (!trajectory)
+        return blo_fail(method->context, BLO_ERROR_STATE,
+                        "compute gradients: no lower loop has run yet (trajectory is NULL)");
+    blo_lower_solver *solver = trajectory->solver;
+    if (solver->lower != method->lower || solver->upper != method->upper)
+        return blo_fail(method->context, BLO_ERROR_STATE, "compute gradients: the trajectory is of another %s model",
+                        solver->lower != method->lower ? "lower" : "upper");
+    if (!max_loss_iter)
+        return blo_fail(method->context, BLO_ERROR_ARGUMENT, "compute gradients: max_loss_iter is NULL");
+    const int steps = solver->options.lower_loop;
+    if (*max_loss_iter < 1 || *max_loss_iter > steps)
+        return blo_fail(method->context, BLO_ERROR_ARGUMENT, "compute gradients: max_loss_iter %d is not in 1 ... %d",
+                        *max_loss_iter, steps);
+    blo_status status = blo_solver_check(solver, 2, (blo_tensor *const[]){data, target},
+                                         (const char *const[]){"validate_data", "validate_target"});
+    return status == BLO_OK ? blo_trajectory_ready(trajectory) : status;
+}
+
+/* --- the gradient of F at y_K --- */
+
+static uint64_t elements(const blo_trajectory *trajectory, uint64_t bytes) {
+    return bytes / blo_dtype_size(blo_model_dtype(trajectory->solver->lower));
+}
+
+/* OUTPUTS [n_output] of the adjoint of F: the value, lambda, and the parameters' own gradients: into their carries, or
+ * direct. */
+static void place_outputs(const blo_trajectory *trajectory, const blo_program *objective, blo_place *outputs) {
+    const blo_program *step = trajectory->step;
+    const int n_upper = step->n_upper, n_lower = step->n_lower;
+    outputs[0] = (blo_place){trajectory->solver->value, 0};
+    for (int i = 0; i < n_lower; i++)
+        outputs[1 + i] = blo_loop_carry(trajectory->loop, i);
+    for (int i = 0; i < n_upper + n_lower; i++) {
+        const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
+        const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
+        if (slot >= 0)
+            outputs[slot] =
+                carry >= 0 ? blo_loop_carry(trajectory->loop, carry) : (blo_place){trajectory->direct[i], 0};
+    }
+}
+
+/* Carries that F's gradient does not write start at zero: the optimizer's arrays, and parameters that F does not
+ * contain. */
+static blo_status zero_carry(blo_trajectory *trajectory, int carry) {
+    blo_place place = blo_loop_carry(trajectory->loop, carry);
+    return blo_buffer_zero(trajectory->solver->context, blo_place_target(place), (size_t)place.offset,
+                           (size_t)trajectory->array_bytes[trajectory->n_state + carry]);
+}
+
+static blo_status zero_carries(blo_trajectory *trajectory, const blo_program *objective) {
+    const blo_program *step = trajectory->step;
+    blo_status status = BLO_OK;
+    for (int i = step->n_lower; status == BLO_OK && i < step->n_state; i++)
+        status = zero_carry(trajectory, i);
+    for (int i = 0; status == BLO_OK && i < step->n_upper; i++)
+        if (step->upper_slot[i] >= 0 && objective->upper_slot[i] < 0)
+            status = zero_carry(trajectory, step->upper_slot[i]);
+    for (int i = 0; status == BLO_OK && i < step->n_lower; i++)
+        if (step->initial_slot[i] >= 0 && objective->initial_slot[i] < 0)
+            status = zero_carry(trajectory, step->initial_slot[i]);
+    return status;
+}
+
+/* Queues the gradient of F at y_K into the carries, and its check. */
+static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *objective, blo_tensor *data,
+                              blo_tensor *target, int k) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_place *state = calloc((size_t)(trajectory->n_state + objective->n_output), sizeof *state);
+    if (!state)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for hypergradients");
+    blo_place *outputs = state + trajectory->n_state;
+    blo_status status = blo_trajectory_reserve(trajectory, trajectory->step, objective);
+    if (status == BLO_OK)
+        place_outputs(trajectory, objective, outputs);
+    if (status == BLO_OK)
+        status = blo_trajectory_places(trajectory, k, state);
+    if (status == BLO_OK)
+        status = zero_carries(trajectory, objective);
+    if (status == BLO_OK) {
+        const blo_binding binding = {state, trajectory->initial, data, target, trajectory->named, k};
+        status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
+    }
+    for (int i = 1; status == BLO_OK && i < objective->n_output; i++)
+        status = blo_flag_check(solver->context, blo_model_dtype(solver->lower), outputs[i].buffer,
+                                outputs[i].offset / blo_dtype_size(blo_model_dtype(solver->lower)),
+                                elements(trajectory, blo_plan_output_bytes(objective->adjoint, i)), (uint32_t)k);
+    free(state);
+    return status;
+}
+
+/* --- adding up --- */
+
+static blo_status add(const blo_trajectory *trajectory, blo_place source, blo_tensor *gradient) {
+    const blo_lower_solver *solver = trajectory->solver;
+    blo_status status = blo_flag_commit(solver->context, blo_model_dtype(solver->lower), source.buffer,
+                                        elements(trajectory, source.offset), blo_tensor_buffer(gradient), 0,
+                                        (uint64_t)blo_tensor_count(gradient));
+    blo_tensor_touch(gradient);
+    return status;
+}
+
+/* Adds a parameter's own gradient: its carry if the step depends on it, else F's direct one, else nothing. */
+static blo_status add_own(const blo_trajectory *trajectory, int carry, int slot, int direct, blo_tensor *gradient) {
+    if (carry >= 0)
+        return add(trajectory, blo_loop_carry(trajectory->loop, carry), gradient);
+    return slot >= 0 ? add(trajectory, (blo_place){trajectory->direct[direct], 0}, gradient) : BLO_OK;
+}
+
+/* g_x into the upper model's gradients; g_z, lambda and what reached y_0 directly, into the lower model's. */
+static blo_status commit(const blo_trajectory *trajectory, const blo_program *objective) {
+    const blo_lower_solver *solver = trajectory->solver;
+    const blo_program *step = trajectory->step;
+    blo_status status = BLO_OK;
+    for (int i = 0; status == BLO_OK && i < step->n_upper; i++)
+        status = add_own(trajectory, step->upper_slot[i], objective->upper_slot[i], i,
+                         blo_model_gradient_at(solver->upper, i));
+    if (!solver->options.initialization_auxiliary)
+        return status;
+    for (int i = 0; status == BLO_OK && i < step->n_lower; i++) {
+        blo_tensor *gradient = blo_model_gradient_at(solver->lower, i);
+        status = add(trajectory, blo_loop_carry(trajectory->loop, i), gradient);
+        if (status == BLO_OK)
+            status =
+                add_own(trajectory, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, gradient);
+    }
+    return status;
+}
+
+/* --- the call --- */
+
+/* Whether the loop computed just this value: same objective, same data, unchanged. */
+static bool known_loss(const blo_iapttgm *method, const blo_trajectory *trajectory, const blo_tensor *data,
+                       const blo_tensor *target, int k) {
+    const blo_lower_solver *solver = trajectory->solver;
+    return solver->upper_objective == method->upper_objective && solver->user == method->user &&
+           blo_watched_same(&trajectory->validate_data, data) &&
+           blo_watched_same(&trajectory->validate_target, target) && !isnan(trajectory->losses[k - 1]);
+}
+
+static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor *target, blo_trajectory *trajectory,
+                        int k) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_program *objective = NULL;
+    blo_key key;
+    blo_status status = blo_key_make(solver, BLO_PROGRAM_SCALAR, method->upper_objective, method->user, data, target,
+                                     trajectory->named, trajectory->n_named, &key);
+    if (status == BLO_OK)
+        status = blo_program_get(solver, &key, "upper objective", &objective);
+    blo_key_free(&key);
+    if (status == BLO_OK)
+        status = blo_program_adjoint(solver, objective);
+    if (status == BLO_OK)
+        status = blo_solver_prepare(solver);
+    if (status == BLO_OK)
+        status = start_sweep(trajectory, objective, data, target, k);
+    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
+    const blo_stage adjoint = {trajectory->step->adjoint, trajectory->adjoint_sources};
+    if (status == BLO_OK)
+        status = blo_loop_sweep(trajectory->loop, &step, &adjoint, k, blo_model_dtype(solver->lower));
+    return status == BLO_OK ? commit(trajectory, objective) : status;
+}
+
+blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor *validate_data, blo_tensor *validate_target,
+                                         blo_trajectory *trajectory, const int *max_loss_iter, double *upper_loss) {
+    if (!method)
+        return BLO_ERROR_ARGUMENT;
+    blo_status status = check_call(method, trajectory, max_loss_iter, validate_data, validate_target);
+    if (status != BLO_OK)
+        return status;
+    blo_lower_solver *solver = trajectory->solver;
+    const int k = *max_loss_iter;
+    const uint64_t limit = blo_solver_enter(solver);
+    const uint64_t before = blo_context_counters(solver->context)->launches;
+    status = sweep(method, validate_data, validate_target, trajectory, k);
+    trajectory->sweep_launches = blo_context_counters(solver->context)->launches - before;
+    if (status == BLO_OK && upper_loss) {
+        if (known_loss(method, trajectory, validate_data, validate_target, k))
+            *upper_loss = trajectory->losses[k - 1];
+        else
+            status = blo_solver_read_value(solver, upper_loss);
+    }
+    blo_solver_leave(solver, limit);
+    return status;
+}

@@ -1,0 +1,235 @@
+/* The lower solver: options and their checks, named inputs, life. What it runs lies in optimize.c. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver.h"
+
+enum { DEFAULT_LOWER_LOOP = 100 };
+
+void blo_lower_options_default(blo_lower_options *options) {
+    if (!options)
+        return;
+    *options = (blo_lower_options){.lower_loop = DEFAULT_LOWER_LOOP,
+                                   .acquire_max_loss = true,
+                                   .truncation = true,
+                                   .initialization_auxiliary = true};
+    blo_optimizer_options_default(&options->optimizer, BLO_SGD);
+}
+
+static blo_status check_projection(blo_context *context, const blo_lower_options *o) {
+    switch (o->projection) {
+    case BLO_PROJECT_NONE:
+        return BLO_OK;
+    case BLO_PROJECT_BOX:
+        if (o->box_lo <= o->box_hi)
+            return BLO_OK;
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: box_lo %g is not at most box_hi %g", o->box_lo,
+                        o->box_hi);
+    case BLO_PROJECT_BALL:
+        if (o->ball_radius >= 0.0 && isfinite(o->ball_radius))
+            return BLO_OK;
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: ball_radius %g is not finite and at least 0",
+                        o->ball_radius);
+    case BLO_PROJECT_FUNCTION:
+        if (o->project)
+            return BLO_OK;
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: projection is a function, but project is NULL");
+    }
+    return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: projection %d is none of none, box, ball and function",
+                    (int)o->projection);
+}
+
+static blo_status check_options(blo_context *context, const blo_lower_options *o, bool one_model) {
+    if (o->lower_loop < 1)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: lower_loop %d is not at least 1", o->lower_loop);
+    const char *wrong = blo_step_check(&o->optimizer);
+    if (wrong)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "lower options: optimizer: %s", wrong);
+    if (o->warm_start && o->initialization_auxiliary)
+        return blo_fail(
+            context, BLO_ERROR_ARGUMENT,
+            "lower options: warm_start needs initialization_auxiliary off: a loop that starts from the last y_T "
+            "does not start from z");
+    if (one_model && !o->initialization_auxiliary)
+        return blo_fail(context, BLO_ERROR_ARGUMENT,
+                        "lower options: initialization_auxiliary must be on where the upper model is the lower model");
+    return check_projection(context, o);
+}
+
+static blo_status check_models(const blo_model *upper, const blo_model *lower) {
+    blo_context *context = blo_model_context(lower);
+    if (blo_model_count(lower) == 0)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "the lower model has no parameters");
+    if (!upper)
+        return BLO_OK;
+    if (blo_model_context(upper) != context)
+        return blo_fail(context, BLO_ERROR_STATE, "the upper and the lower model are of two contexts");
+    if (blo_model_dtype(upper) != blo_model_dtype(lower))
+        return blo_fail(context, BLO_ERROR_DTYPE,
+                        "the upper model is of %s, the lower model of %s: both must be the same",
+                        blo_dtype_name(blo_model_dtype(upper)), blo_dtype_name(blo_model_dtype(lower)));
+    return BLO_OK;
+}
+
+blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective upper_objective, void *user,
+                                   blo_model *upper_model, blo_model *lower_model, const blo_lower_options *options,
+                                   blo_lower_solver **solver) {
+    if (!solver)
+        return BLO_ERROR_ARGUMENT;
+    *solver = NULL;
+    if (!lower_model)
+        return BLO_ERROR_ARGUMENT;
+    blo_context *context = blo_model_context(lower_model);
+    if (!lower_objective || !upper_objective)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "a lower solver needs %s",
+                        lower_objective ? "an upper objective" : "a lower objective");
+    blo_lower_options chosen;
+    blo_lower_options_default(&chosen);
+    if (options)
+        chosen = *options;
+    blo_status status = check_models(upper_model, lower_model);
+    if (status == BLO_OK)
+        status = check_options(context, &chosen, upper_model == lower_model);
+    if (status != BLO_OK)
+        return status;
+    blo_lower_solver *made = calloc(1, sizeof *made);
+    if (!made)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no memory for a lower solver");
+    *made = (blo_lower_solver){.references = 1,
+                               .context = context,
+                               .lower_objective = lower_objective,
+                               .upper_objective = upper_objective,
+                               .user = user,
+                               .upper = upper_model,
+                               .lower = lower_model,
+                               .one_model = upper_model == lower_model,
+                               .options = chosen,
+                               .n_upper = blo_model_count(upper_model),
+                               .n_lower = blo_model_count(lower_model),
+                               .states = blo_step_states(&chosen.optimizer)};
+    *solver = made;
+    return BLO_OK;
+}
+
+void blo_solver_release(blo_lower_solver *solver) {
+    if (!solver || --solver->references > 0)
+        return;
+    while (solver->programs) {
+        blo_program *next = solver->programs->next;
+        blo_program_free(solver->programs);
+        solver->programs = next;
+    }
+    for (int i = 0; i < solver->n_named; i++) {
+        free(solver->named[i].name);
+        blo_tensor_destroy(solver->named[i].tensor);
+    }
+    free(solver->named);
+    for (int i = 0; solver->warm && solver->warm[i]; i++)
+        blo_buffer_release(solver->warm[i]);
+    free(solver->warm);
+    blo_buffer_release(solver->number);
+    blo_buffer_release(solver->value);
+    blo_buffer_release(solver->scratch);
+    free(solver);
+}
+
+void blo_lower_solver_destroy(blo_lower_solver *solver) {
+    blo_solver_release(solver);
+}
+
+/* --- named inputs --- */
+
+static blo_status check_input(blo_lower_solver *solver, const char *name, const blo_tensor *tensor, bool per_step) {
+    blo_context *context = solver->context;
+    if (!name || !*name)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "a named input needs a name");
+    if (!tensor)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "input '%s': the tensor is NULL", name);
+    if (blo_tensor_context(tensor) != context)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "input '%s': the tensor is of another context", name);
+    if (!per_step)
+        return BLO_OK;
+    int64_t rows = blo_tensor_rank(tensor) > 0 ? blo_tensor_shape(tensor)[0] : -1;
+    if (rows < 0)
+        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per step, but has no axis of steps: it is a scalar",
+                        name);
+    if (rows != solver->options.lower_loop)
+        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per step with %lld rows, the lower loop has %d steps",
+                        name, (long long)rows, solver->options.lower_loop);
+    return BLO_OK;
+}
+
+blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor, bool per_step) {
+    if (!solver)
+        return BLO_ERROR_ARGUMENT;
+    blo_status status = check_input(solver, name, tensor, per_step);
+    if (status != BLO_OK)
+        return status;
+    int at = 0;
+    while (at < solver->n_named && strcmp(solver->named[at].name, name) != 0)
+        at++;
+    if (at == solver->n_named) {
+        blo_named_input *grown = realloc(solver->named, ((size_t)at + 1) * sizeof *grown);
+        if (grown)
+            solver->named = grown;
+        char *copy = malloc(strlen(name) + 1);
+        if (!grown || !copy) {
+            free(copy);
+            return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for the input '%s'", name);
+        }
+        solver->named[at] = (blo_named_input){.name = strcpy(copy, name)};
+        solver->n_named++;
+    }
+    blo_tensor_retain(tensor);
+    blo_tensor_destroy(solver->named[at].tensor);
+    solver->named[at].tensor = tensor;
+    solver->named[at].per_step = per_step;
+    return BLO_OK;
+}
+
+/* --- what the calls on a solver share --- */
+
+uint64_t blo_solver_enter(blo_lower_solver *solver) {
+    return solver->options.memory_budget ? blo_pool_limit(solver->context, solver->options.memory_budget) : 0;
+}
+
+void blo_solver_leave(blo_lower_solver *solver, uint64_t limit) {
+    if (solver->options.memory_budget)
+        blo_pool_limit(solver->context, limit);
+}
+
+blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names) {
+    const int n_upper = blo_model_count(solver->upper), n_lower = blo_model_count(solver->lower);
+    if (n_upper != solver->n_upper || n_lower != solver->n_lower)
+        return blo_fail(solver->context, BLO_ERROR_STATE,
+                        "the %s model has %d parameters, it had %d when the lower solver was made",
+                        n_lower != solver->n_lower ? "lower" : "upper", n_lower != solver->n_lower ? n_lower : n_upper,
+                        n_lower != solver->n_lower ? solver->n_lower : solver->n_upper);
+    for (int i = 0; i < n; i++)
+        if (tensors[i] && blo_tensor_context(tensors[i]) != solver->context)
+            return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "%s is a tensor of another context", names[i]);
+    return BLO_OK;
+}
+
+blo_status blo_solver_prepare(blo_lower_solver *solver) {
+    blo_status status = BLO_OK;
+    if (!solver->number)
+        status = blo_buffer_create(solver->context, sizeof(int32_t), &solver->number);
+    if (status == BLO_OK && !solver->value)
+        status = blo_buffer_create(solver->context, sizeof(double), &solver->value);
+    if (status == BLO_OK && !blo_flag_buffer(solver->context))
+        status = BLO_ERROR_MEMORY; /* the sentence is the device room's */
+    return status;
+}
+
+blo_status blo_solver_read_value(blo_lower_solver *solver, double *value) {
+    float narrow = 0.0f;
+    double wide = 0.0;
+    bool is_double = blo_model_dtype(solver->lower) == BLO_DOUBLE;
+    blo_status status = blo_buffer_read(solver->context, solver->value, 0, is_double ? sizeof wide : sizeof narrow,
+                                        is_double ? (void *)&wide : (void *)&narrow);
+    if (status == BLO_OK)
+        *value = is_double ? wide : (double)narrow;
+    return status;
+}

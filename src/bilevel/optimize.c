@@ -1,0 +1,354 @@
+/* The lower loop: programs found or traced, the loop laid out in memory, bound, queued, and read with one wait. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver.h"
+
+typedef struct loop_data {
+    blo_tensor *train_data, *train_target, *validate_data, *validate_target;
+} loop_data;
+
+/* --- programs --- */
+
+static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const char *what, blo_program **program) {
+    blo_status status = blo_program_get(solver, key, what, program);
+    if (status == BLO_OK)
+        status = blo_program_plan(solver, *program);
+    if (status == BLO_OK) /* made now, so that its scratch is known before the loop takes what is left of the budget */
+        status = blo_program_adjoint(solver, *program);
+    return status;
+}
+
+static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, blo_program **step,
+                               blo_program **observe) {
+    blo_key key;
+    blo_status status = blo_key_make(solver, BLO_PROGRAM_STEP, solver->lower_objective, solver->user, data->train_data,
+                                     data->train_target, NULL, 0, &key);
+    if (status == BLO_OK)
+        status = prepare(solver, &key, "lower objective", step);
+    blo_key_free(&key);
+    if (status != BLO_OK)
+        return status;
+    status = blo_key_make(solver, BLO_PROGRAM_SCALAR, solver->upper_objective, solver->user, data->validate_data,
+                          data->validate_target, NULL, 0, &key);
+    if (status == BLO_OK)
+        status = prepare(solver, &key, "upper objective", observe);
+    blo_key_free(&key);
+    return status;
+}
+
+static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {
+    const blo_plan *plans[] = {step->plan, step->adjoint, observe->plan, observe->adjoint};
+    uint64_t largest = 0;
+    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
+        uint64_t bytes = blo_plan_scratch_bytes(plans[i]);
+        largest = bytes > largest ? bytes : largest;
+    }
+    return largest;
+}
+
+/* --- the loop's memory --- */
+
+/* Bytes of every state array, then of every carry: [n_state + n_carry]; NULL: no memory. */
+static uint64_t *array_sizes(const blo_program *step) {
+    uint64_t *bytes = calloc((size_t)(step->n_state + step->n_carry), sizeof *bytes);
+    for (int i = 0; bytes && i < step->n_state; i++)
+        bytes[i] = blo_plan_output_bytes(step->plan, i);
+    for (int i = 0; bytes && i < step->n_carry; i++)
+        bytes[step->n_state + i] = blo_plan_output_bytes(step->adjoint, i);
+    return bytes;
+}
+
+/* Keeps the trajectory's loop if it fits the programs, else makes one. */
+static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
+    blo_lower_solver *solver = trajectory->solver;
+    const int arrays = step->n_state + step->n_carry;
+    uint64_t *bytes = array_sizes(step);
+    if (!bytes)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a lower loop");
+    if (trajectory->loop && trajectory->n_state == step->n_state && trajectory->n_carry == step->n_carry &&
+        memcmp(bytes, trajectory->array_bytes, (size_t)arrays * sizeof *bytes) == 0 &&
+        trajectory->scratch_bytes >= scratch_bytes) {
+        free(bytes);
+        return BLO_OK;
+    }
+    blo_loop_destroy(trajectory->loop);
+    trajectory->loop = NULL;
+    free(trajectory->array_bytes);
+    trajectory->array_bytes = bytes;
+    trajectory->n_state = step->n_state;
+    trajectory->n_carry = step->n_carry;
+    trajectory->scratch_bytes = scratch_bytes;
+    const blo_loop_layout layout = {.steps = solver->options.lower_loop,
+                                    .n_state = step->n_state,
+                                    .state_bytes = bytes,
+                                    .n_carry = step->n_carry,
+                                    .carry_bytes = bytes + step->n_state,
+                                    .observed = blo_model_dtype(solver->lower),
+                                    .scratch_bytes = scratch_bytes,
+                                    .budget = solver->options.memory_budget};
+    return blo_loop_create(solver->context, &layout, &trajectory->loop);
+}
+
+/* --- binding --- */
+
+static blo_source fixed(const blo_tensor *tensor) {
+    return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {blo_tensor_buffer(tensor), 0}};
+}
+
+static blo_source source_of(const blo_trajectory *trajectory, const blo_watched *data, const blo_watched *target,
+                            blo_role role) {
+    switch (role.kind) {
+    case BLO_ROLE_STATE:
+        return (blo_source){.kind = BLO_SOURCE_STATE, .index = role.index};
+    case BLO_ROLE_CARRY:
+        return (blo_source){.kind = BLO_SOURCE_CARRY, .index = role.index};
+    case BLO_ROLE_UPPER:
+        return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
+    case BLO_ROLE_INITIAL:
+        return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
+    case BLO_ROLE_DATA:
+        return fixed(data->tensor);
+    case BLO_ROLE_TARGET:
+        return fixed(target->tensor);
+    case BLO_ROLE_STEP:
+        return (blo_source){.kind = BLO_SOURCE_STEP};
+    case BLO_ROLE_NAMED: {
+        const blo_watched *named = &trajectory->named[role.index];
+        blo_source source = fixed(named->tensor);
+        if (named->per_step) {
+            source.kind = BLO_SOURCE_PER_STEP;
+            source.row_bytes = blo_tensor_bytes(named->tensor) / (uint64_t)trajectory->solver->options.lower_loop;
+        }
+        return source;
+    }
+    }
+    return (blo_source){.kind = BLO_SOURCE_UNUSED};
+}
+
+/* Sources of every input of PLAN, in new memory that replaces *SOURCES. */
+static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program *program, const blo_plan *plan,
+                            const blo_watched *data, const blo_watched *target, blo_source **sources) {
+    const int inputs = blo_plan_inputs(plan);
+    blo_source *made = calloc((size_t)inputs + 1, sizeof *made);
+    if (!made)
+        return blo_fail(trajectory->solver->context, BLO_ERROR_MEMORY, "no memory to bind a lower loop");
+    for (int i = 0; i < inputs; i++) {
+        made[i].kind = BLO_SOURCE_UNUSED;
+        if (blo_plan_uses_input(plan, i))
+            made[i] = source_of(trajectory, data, target, program->roles[i]);
+    }
+    free(*sources);
+    *sources = made;
+    return BLO_OK;
+}
+
+/* Remembers what the loop reads, with versions. */
+static blo_status watch_inputs(blo_trajectory *trajectory, const loop_data *data) {
+    const blo_lower_solver *solver = trajectory->solver;
+    const int n_upper = solver->n_upper;
+    blo_watched *upper = realloc(trajectory->upper, ((size_t)n_upper + 1) * sizeof *upper);
+    if (upper)
+        trajectory->upper = upper;
+    blo_watched *named = realloc(trajectory->named, ((size_t)solver->n_named + 1) * sizeof *named);
+    if (named)
+        trajectory->named = named;
+    if (!upper || !named)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory");
+    for (; trajectory->n_upper < n_upper; trajectory->n_upper++)
+        upper[trajectory->n_upper] = (blo_watched){0};
+    for (; trajectory->n_named < solver->n_named; trajectory->n_named++)
+        named[trajectory->n_named] = (blo_watched){0};
+    for (int i = 0; i < n_upper; i++)
+        blo_watch(&upper[i], blo_model_value_at(solver->upper, i));
+    for (int i = 0; i < solver->n_named; i++) {
+        blo_watch(&named[i], solver->named[i].tensor);
+        named[i].per_step = solver->named[i].per_step;
+    }
+    blo_watch(&trajectory->train_data, data->train_data);
+    blo_watch(&trajectory->train_target, data->train_target);
+    blo_watch(&trajectory->validate_data, data->validate_data);
+    blo_watch(&trajectory->validate_target, data->validate_target);
+    return BLO_OK;
+}
+
+static blo_status bind_loop(blo_trajectory *trajectory, const loop_data *data) {
+    const blo_program *step = trajectory->step, *observe = trajectory->observe;
+    const int n = step->n_lower;
+    blo_status status = watch_inputs(trajectory, data);
+    if (status != BLO_OK)
+        return status;
+    blo_place *initial = realloc(trajectory->initial, (size_t)n * sizeof *initial);
+    if (!initial)
+        return blo_fail(trajectory->solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory");
+    trajectory->initial = initial;
+    for (int i = 0; i < n; i++)
+        initial[i] = blo_loop_begin(trajectory->loop, i);
+    const blo_watched *train[] = {&trajectory->train_data, &trajectory->train_target};
+    const blo_watched *validate[] = {&trajectory->validate_data, &trajectory->validate_target};
+    status = bind_plan(trajectory, step, step->plan, train[0], train[1], &trajectory->step_sources);
+    if (status == BLO_OK)
+        status = bind_plan(trajectory, step, step->adjoint, train[0], train[1], &trajectory->adjoint_sources);
+    if (status == BLO_OK)
+        status = bind_plan(trajectory, observe, observe->plan, validate[0], validate[1], &trajectory->observe_sources);
+    return status;
+}
+
+/* --- running --- */
+
+/* s_0: y_0 is z, or the last y_T of a warm start; the optimizer's arrays are zero. */
+static blo_status write_start(blo_trajectory *trajectory) {
+    blo_lower_solver *solver = trajectory->solver;
+    const blo_program *step = trajectory->step;
+    blo_status status = BLO_OK;
+    for (int i = 0; status == BLO_OK && i < step->n_state; i++) {
+        blo_place place = blo_loop_begin(trajectory->loop, i);
+        size_t bytes = (size_t)trajectory->array_bytes[i];
+        if (i >= step->n_lower) {
+            status = blo_buffer_zero(solver->context, blo_place_target(place), (size_t)place.offset, bytes);
+            continue;
+        }
+        const blo_buffer *start =
+            solver->warm ? solver->warm[i] : blo_tensor_buffer(blo_model_value_at(solver->lower, i));
+        status = blo_buffer_copy(solver->context, start, 0, blo_place_target(place), (size_t)place.offset, bytes);
+    }
+    return status;
+}
+
+/* Buffers for the last y_T, ended by a NULL. Made before the first loop, which takes what is left of the budget. */
+static blo_status make_warm(blo_lower_solver *solver, blo_buffer ***made) {
+    const int n = solver->n_lower;
+    blo_buffer **warm = calloc((size_t)n + 1, sizeof(blo_buffer *));
+    *made = warm;
+    if (!warm)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a warm start");
+    blo_status status = BLO_OK;
+    for (int i = 0; status == BLO_OK && i < n; i++)
+        status = blo_buffer_create(solver->context, blo_tensor_bytes(blo_model_value_at(solver->lower, i)), &warm[i]);
+    return status;
+}
+
+static void free_warm(blo_buffer **warm) {
+    for (int i = 0; warm && warm[i]; i++)
+        blo_buffer_release(warm[i]);
+    free(warm);
+}
+
+/* Keeps y_T for the next loop of a warm-started solver. */
+static blo_status keep_warm(blo_trajectory *trajectory, blo_buffer **warm) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_place *places = calloc((size_t)trajectory->n_state, sizeof *places);
+    if (!places)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a warm start");
+    blo_status status = blo_trajectory_places(trajectory, solver->options.lower_loop, places);
+    for (int i = 0; status == BLO_OK && i < trajectory->step->n_lower; i++)
+        status = blo_buffer_copy(solver->context, places[i].buffer, (size_t)places[i].offset, warm[i], 0,
+                                 (size_t)trajectory->array_bytes[i]);
+    free(places);
+    return status;
+}
+
+/* The pessimistic step among LOSSES [T]: the largest, the first of equals. A loss that is not finite is an error that
+ * names its step. */
+static blo_status choose(const blo_lower_solver *solver, const double *losses, int *max_loss_iter) {
+    const blo_lower_options *options = &solver->options;
+    const int steps = options->lower_loop;
+    int best = steps;
+    for (int k = options->acquire_max_loss ? 1 : steps; k <= steps; k++)
+        if (!isfinite(losses[k - 1]))
+            return blo_fail(solver->context, BLO_ERROR_NUMERIC, "the upper loss is not finite at lower step %d", k);
+    if (options->acquire_max_loss && options->truncation) {
+        best = 1;
+        for (int k = 2; k <= steps; k++)
+            best = losses[k - 1] > losses[best - 1] ? k : best;
+    }
+    if (max_loss_iter)
+        *max_loss_iter = best;
+    return BLO_OK;
+}
+
+static blo_status run_loop(blo_trajectory *trajectory, int *max_loss_iter) {
+    blo_lower_solver *solver = trajectory->solver;
+    const uint64_t before = blo_context_counters(solver->context)->launches;
+    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
+    const blo_stage observe = {trajectory->observe->plan, trajectory->observe_sources};
+    blo_status status = write_start(trajectory);
+    if (status == BLO_OK)
+        status = blo_loop_run(trajectory->loop, &step, &observe, solver->options.acquire_max_loss);
+    trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
+    if (status == BLO_OK)
+        status = blo_loop_observed(trajectory->loop, trajectory->losses);
+    return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
+}
+
+/* The loop on TRAJECTORY; its old contents are lost once the loop is laid out. */
+static blo_status optimize(blo_trajectory *trajectory, const loop_data *data, int *max_loss_iter) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_program *step = NULL, *observe = NULL;
+    blo_buffer **warm = solver->warm, **new_warm = NULL;
+    blo_status status = prepare_both(solver, data, &step, &observe);
+    if (status == BLO_OK)
+        status = blo_solver_prepare(solver);
+    if (status == BLO_OK && solver->options.warm_start && !warm)
+        status = make_warm(solver, &new_warm);
+    if (status == BLO_OK)
+        status = blo_trajectory_reserve(trajectory, step, observe);
+    if (status != BLO_OK)
+        goto fail;
+    if (trajectory->state != BLO_TRAJECTORY_EMPTY)
+        trajectory->state = BLO_TRAJECTORY_FAILED;
+    trajectory->step = step;
+    trajectory->observe = observe;
+    status = fit_loop(trajectory, step, largest_scratch(step, observe));
+    if (status == BLO_OK)
+        status = bind_loop(trajectory, data);
+    if (status != BLO_OK)
+        goto fail;
+    solver->latest = trajectory;
+    trajectory->sweep_launches = 0;
+    status = run_loop(trajectory, max_loss_iter);
+    if (status != BLO_OK)
+        goto fail;
+    trajectory->state = BLO_TRAJECTORY_RAN;
+    if (solver->options.warm_start)
+        status = keep_warm(trajectory, warm ? warm : new_warm);
+    if (status != BLO_OK)
+        goto fail;
+    if (new_warm)
+        solver->warm = new_warm;
+    return BLO_OK;
+fail:
+    free_warm(new_warm);
+    return status;
+}
+
+blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, blo_tensor *train_target,
+                              blo_tensor *validate_data, blo_tensor *validate_target, blo_trajectory **trajectory,
+                              int *max_loss_iter) {
+    if (!solver)
+        return BLO_ERROR_ARGUMENT;
+    if (!trajectory)
+        return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "lower optimize: trajectory is NULL");
+    if (*trajectory && (*trajectory)->solver != solver)
+        return blo_fail(solver->context, BLO_ERROR_STATE, "the trajectory was made by another lower solver");
+    blo_status status =
+        blo_solver_check(solver, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
+                         (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
+    if (status != BLO_OK)
+        return status;
+    blo_trajectory *target = *trajectory;
+    if (!target)
+        status = blo_trajectory_new(solver, &target);
+    if (status != BLO_OK)
+        return status;
+    const loop_data data = {train_data, train_target, validate_data, validate_target};
+    const uint64_t limit = blo_solver_enter(solver);
+    status = optimize(target, &data, max_loss_iter);
+    blo_solver_leave(solver, limit);
+    if (status == BLO_OK)
+        *trajectory = target;
+    else if (!*trajectory)
+        blo_trajectory_destroy(target);
+    return status;
+}

@@ -1,0 +1,116 @@
+/* The lower solver and the trajectory as the files of this room share them. */
+#ifndef BLO_BILEVEL_SOLVER_H
+#define BLO_BILEVEL_SOLVER_H
+
+#include "optim/step.h"
+#include "program.h"
+#include "schedule/schedule.h"
+
+typedef struct blo_named_input {
+    char *name;
+    blo_tensor *tensor;
+    bool per_step;
+} blo_named_input;
+
+struct blo_lower_solver {
+    int references; /* the caller's, and one of each trajectory */
+    blo_context *context;
+    blo_objective lower_objective, upper_objective;
+    void *user;
+    blo_model *upper, *lower;
+    bool one_model; /* x is z */
+    blo_lower_options options;
+    int n_upper, n_lower; /* parameters of the models when the solver was made; they must stay as many */
+    int states;           /* optimizer arrays per lower parameter */
+    blo_named_input *named;
+    int n_named;
+    blo_program *programs;
+    blo_trajectory *latest;     /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
+    blo_buffer **warm;          /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
+    blo_buffer *number, *value; /* a step number and a scalar, for what runs outside loops */
+    blo_buffer *scratch;        /* for what does not fit the loop's */
+};
+
+/* A tensor that a loop read, and its contents' version then. */
+typedef struct blo_watched {
+    blo_tensor *tensor; /* retained; NULL: none */
+    uint64_t version;
+    bool per_step; /* of named inputs */
+} blo_watched;
+
+typedef enum blo_trajectory_state {
+    BLO_TRAJECTORY_EMPTY, /* no loop yet */
+    BLO_TRAJECTORY_RAN,
+    BLO_TRAJECTORY_FAILED /* its last loop failed part of the way */
+} blo_trajectory_state;
+
+struct blo_trajectory {
+    blo_lower_solver *solver; /* holds a reference */
+    blo_trajectory_state state;
+    blo_loop *loop;
+    /* what LOOP was made for */
+    int n_state, n_carry;
+    uint64_t *array_bytes; /* [n_state + n_carry] */
+    uint64_t scratch_bytes;
+    blo_program *step, *observe;
+    blo_source *step_sources, *adjoint_sources, *observe_sources;
+    blo_place *initial; /* [n_lower]: y_0 in the loop's first slot, which stays where it is */
+    blo_watched train_data, train_target, validate_data, validate_target;
+    blo_watched *upper, *named;
+    int n_upper, n_named;
+    double *losses; /* [T] */
+    uint64_t loop_launches, sweep_launches;
+    /* [n_upper + n_lower], NULL until needed: gradients of F in parameters that the step does not depend on, which need
+     * no carry */
+    blo_buffer **direct;
+    int n_direct;
+};
+
+/* What a single run of a scalar program is bound to. */
+typedef struct blo_binding {
+    const blo_place *state;   /* [n_state] or, where the optimizer's arrays are not read, [n_lower] */
+    const blo_place *initial; /* [n_lower] */
+    blo_tensor *data, *target;
+    const blo_watched *named; /* [n_named] */
+    int32_t steps;            /* done; per-step inputs give the row before it, the first for 0 */
+} blo_binding;
+
+void blo_solver_release(blo_lower_solver *solver);
+
+/* Form of TENSOR (NULL: absent). */
+blo_form blo_form_of(const blo_tensor *tensor, bool per_step);
+/* Fills KEY for the solver's present named inputs (NAMED NULL) or those of a trajectory. blo_key_free() releases it. */
+blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user,
+                        const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
+                        blo_key *key);
+void blo_key_free(blo_key *key);
+
+/* Limits the pool to the solver's budget until blo_solver_leave(); returns what to give back to it. */
+uint64_t blo_solver_enter(blo_lower_solver *solver);
+void blo_solver_leave(blo_lower_solver *solver, uint64_t limit);
+
+/* Fails unless the models still have their parameters and every given tensor is of the solver's context. */
+blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names);
+
+/* Queues PLAN of PROGRAM once, outside a loop (evaluate.c). The latest loop lends its scratch if it is large enough. */
+blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
+                           const blo_binding *binding, const blo_place *outputs);
+/* Reads the scalar that a run left in the solver's value buffer: one wait. */
+blo_status blo_solver_read_value(blo_lower_solver *solver, double *value);
+/* The buffers of a step number and a scalar, made at first use. */
+blo_status blo_solver_prepare(blo_lower_solver *solver);
+
+/* --- trajectories (trajectory.c) --- */
+blo_status blo_trajectory_new(blo_lower_solver *solver, blo_trajectory **trajectory);
+void blo_watch(blo_watched *watched, blo_tensor *tensor);
+bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* that tensor, unchanged */
+/* STATE, with the sentence, unless a loop ran and nothing it read has changed. */
+blo_status blo_trajectory_ready(const blo_trajectory *trajectory);
+/* Makes the direct gradients that the adjoint of OBJECTIVE needs beside the carries of STEP. */
+blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective);
+/* Places of the state after K steps, [n_state]. */
+blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
+/* A place as something to write to. */
+blo_buffer *blo_place_target(blo_place place);
+
+#endif

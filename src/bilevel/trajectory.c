@@ -1,0 +1,218 @@
+/* The trajectory (the auxiliary model): what a lower loop left, how it can be read, and whether it still holds.
+ * Knows nothing of how the loop was put together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "solver.h"
+
+/* --- life --- */
+
+blo_status blo_trajectory_new(blo_lower_solver *solver, blo_trajectory **trajectory) {
+    blo_trajectory *made = calloc(1, sizeof *made);
+    if (made)
+        made->losses = calloc((size_t)solver->options.lower_loop, sizeof *made->losses);
+    if (!made || !made->losses) {
+        free(made);
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory");
+    }
+    made->solver = solver;
+    solver->references++;
+    *trajectory = made;
+    return BLO_OK;
+}
+
+static void forget_all(blo_watched *watched, int count) {
+    for (int i = 0; watched && i < count; i++)
+        blo_watch(&watched[i], NULL);
+    free(watched);
+}
+
+void blo_trajectory_destroy(blo_trajectory *trajectory) {
+    if (!trajectory)
+        return;
+    if (trajectory->solver->latest == trajectory)
+        trajectory->solver->latest = NULL;
+    blo_loop_destroy(trajectory->loop);
+    for (int i = 0; i < trajectory->n_direct; i++)
+        blo_buffer_release(trajectory->direct[i]);
+    free(trajectory->direct);
+    blo_watch(&trajectory->train_data, NULL);
+    blo_watch(&trajectory->train_target, NULL);
+    blo_watch(&trajectory->validate_data, NULL);
+    blo_watch(&trajectory->validate_target, NULL);
+    forget_all(trajectory->upper, trajectory->n_upper);
+    forget_all(trajectory->named, trajectory->n_named);
+    free(trajectory->array_bytes);
+    free(trajectory->step_sources);
+    free(trajectory->adjoint_sources);
+    free(trajectory->observe_sources);
+    free(trajectory->initial);
+    free(trajectory->losses);
+    blo_solver_release(trajectory->solver);
+    free(trajectory);
+}
+
+blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective) {
+    blo_context *context = trajectory->solver->context;
+    const int n_upper = step->n_upper, n = n_upper + step->n_lower;
+    if (!trajectory->direct) {
+        trajectory->direct = calloc((size_t)n, sizeof(blo_buffer *));
+        if (!trajectory->direct)
+            return blo_fail(context, BLO_ERROR_MEMORY, "no memory for hypergradients");
+        trajectory->n_direct = n;
+    }
+    blo_status status = BLO_OK;
+    for (int i = 0; status == BLO_OK && i < n; i++) {
+        const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
+        const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
+        if (slot >= 0 && carry < 0 && !trajectory->direct[i])
+            status = blo_buffer_create(context, (size_t)blo_plan_output_bytes(objective->adjoint, slot),
+                                       &trajectory->direct[i]);
+    }
+    return status;
+}
+
+/* --- what a loop read, and whether it has changed --- */
+
+void blo_watch(blo_watched *watched, blo_tensor *tensor) {
+    if (tensor)
+        blo_tensor_retain(tensor);
+    blo_tensor_destroy(watched->tensor);
+    *watched = (blo_watched){.tensor = tensor, .version = tensor ? blo_tensor_version(tensor) : 0};
+}
+
+bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor) {
+    return watched->tensor == tensor && (!tensor || blo_tensor_version(tensor) == watched->version);
+}
+
+static bool unchanged(const blo_watched *watched) {
+    return blo_watched_same(watched, watched->tensor);
+}
+
+static blo_status check_ran(const blo_trajectory *trajectory) {
+    blo_context *context = trajectory->solver->context;
+    if (trajectory->state == BLO_TRAJECTORY_EMPTY)
+        return blo_fail(context, BLO_ERROR_STATE, "no lower loop has run on this trajectory yet");
+    if (trajectory->state == BLO_TRAJECTORY_FAILED)
+        return blo_fail(context, BLO_ERROR_STATE, "the trajectory was overwritten by a lower loop that failed");
+    return BLO_OK;
+}
+
+blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
+    const blo_lower_solver *solver = trajectory->solver;
+    blo_status status = check_ran(trajectory);
+    if (status != BLO_OK)
+        return status;
+    for (int i = 0; i < trajectory->n_upper; i++)
+        if (!unchanged(&trajectory->upper[i]))
+            return blo_fail(solver->context, BLO_ERROR_STATE,
+                            "the upper model's parameter '%s' has changed since the lower loop: run the loop again",
+                            blo_model_name(solver->upper, i));
+    for (int i = 0; i < trajectory->n_named; i++)
+        if (!unchanged(&trajectory->named[i]))
+            return blo_fail(solver->context, BLO_ERROR_STATE,
+                            "the input '%s' has changed since the lower loop: run the loop again",
+                            solver->named[i].name);
+    if (!unchanged(&trajectory->train_data) || !unchanged(&trajectory->train_target))
+        return blo_fail(solver->context, BLO_ERROR_STATE,
+                        "the training data have changed since the lower loop: run the loop again");
+    return BLO_OK;
+}
+
+blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places) {
+    const int steps = trajectory->solver->options.lower_loop;
+    blo_status status = check_ran(trajectory);
+    if (status != BLO_OK)
+        return status;
+    if (k < 0 || k > steps)
+        return blo_fail(trajectory->solver->context, BLO_ERROR_ARGUMENT,
+                        "k = %d is not in 0 ... %d, the steps of the lower loop", k, steps);
+    blo_loop_report report;
+    blo_loop_describe(trajectory->loop, &report);
+    bool kept = k == 0 || k == steps || report.snapshots == steps + 1;
+    if (!kept) /* it may have to be computed again, from what the loop read then */
+        status = blo_trajectory_ready(trajectory);
+    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
+    return status == BLO_OK ? blo_loop_state(trajectory->loop, &step, k, places) : status;
+}
+
+/* --- reading --- */
+
+int blo_trajectory_steps(const blo_trajectory *trajectory) {
+    return trajectory ? trajectory->solver->options.lower_loop : 0;
+}
+
+blo_status blo_trajectory_losses(const blo_trajectory *trajectory, double *losses, int count) {
+    if (!trajectory)
+        return BLO_ERROR_ARGUMENT;
+    blo_context *context = trajectory->solver->context;
+    const int steps = trajectory->solver->options.lower_loop;
+    if (!losses || count != steps)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "the trajectory has %d losses, room for %d was given", steps,
+                        losses ? count : 0);
+    blo_status status = check_ran(trajectory);
+    if (status == BLO_OK)
+        memcpy(losses, trajectory->losses, (size_t)steps * sizeof *losses);
+    return status;
+}
+
+/* Reads COUNT elements at PLACE as doubles: one wait. */
+static blo_status read_doubles(blo_context *context, blo_dtype dtype, blo_place place, int64_t count, double *values) {
+    if (dtype == BLO_DOUBLE)
+        return blo_buffer_read(context, place.buffer, (size_t)place.offset, (size_t)count * sizeof *values, values);
+    float *narrow = malloc((size_t)count * sizeof *narrow + 1);
+    if (!narrow)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no memory to read a state");
+    blo_status status =
+        blo_buffer_read(context, place.buffer, (size_t)place.offset, (size_t)count * sizeof *narrow, narrow);
+    for (int64_t i = 0; status == BLO_OK && i < count; i++)
+        values[i] = (double)narrow[i];
+    free(narrow);
+    return status;
+}
+
+blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *name, double *values, int64_t count) {
+    if (!trajectory)
+        return BLO_ERROR_ARGUMENT;
+    blo_lower_solver *solver = trajectory->solver;
+    const int n = solver->n_lower;
+    int at = 0;
+    while (at < n && (!name || strcmp(blo_model_name(solver->lower, at), name) != 0))
+        at++;
+    if (at == n || !values)
+        return blo_fail(solver->context, BLO_ERROR_ARGUMENT,
+                        at == n ? "the lower model has no parameter '%s'" : "parameter '%s': values is NULL",
+                        name ? name : "(null)");
+    int64_t size = blo_tensor_count(blo_model_value_at(solver->lower, at));
+    if (count != size)
+        return blo_fail(solver->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name,
+                        (long long)size, (long long)count);
+    blo_place *places = calloc((size_t)n * (1 + (size_t)solver->states), sizeof *places);
+    if (!places)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to read a state");
+    blo_status status = blo_trajectory_places(trajectory, k, places);
+    if (status == BLO_OK)
+        status = read_doubles(solver->context, blo_model_dtype(solver->lower), places[at], count, values);
+    free(places);
+    return status;
+}
+
+void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_report *report) {
+    if (!report)
+        return;
+    *report = (blo_trajectory_report){0};
+    if (!trajectory || !trajectory->loop)
+        return;
+    blo_loop_report loop;
+    blo_loop_describe(trajectory->loop, &loop);
+    *report = (blo_trajectory_report){.snapshots = loop.snapshots,
+                                      .snapshot_bytes = loop.state_bytes,
+                                      .recomputed_steps = loop.recomputed_steps,
+                                      .loop_launches = trajectory->loop_launches,
+                                      .sweep_launches = trajectory->sweep_launches,
+                                      .launches_per_step = blo_plan_launches(trajectory->step->plan)};
+}
+
+blo_buffer *blo_place_target(blo_place place) {
+    return (blo_buffer *)place.buffer; /* places are read-only for plans; the loop hands these out to be written */
+}
