@@ -190,7 +190,7 @@ static blo_status own_product(blo_lowering *lowering, const blo_node *node) {
     if (status != BLO_OK || choice.split == 1)
         return status;
     n_values = blo_gemm_sum_launch(&shape, &choice, global, local, values);
-    text = blo_gemm_sum_source(&choice, node->dtype, name);
+    text = blo_gemm_sum_source(node->dtype, name);
     return add_gemm_step(lowering, text, name, 2, (const int[]){target, result}, n_values, values, global, local);
 }
 

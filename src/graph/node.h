@@ -1,0 +1,38 @@
+/* Inside the graph room: making nodes, and the table of primitives. */
+#ifndef BLO_GRAPH_NODE_H
+#define BLO_GRAPH_NODE_H
+
+#include "graph.h"
+
+/* What a derivative rule sees: adds to IN[i] (the cotangents of NODE's operands) given G, that of NODE. WANTED[i]: operand i needs it. */
+typedef void (*blo_derivative)(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
+
+/* One primitive: everything about it but how it is emitted. */
+typedef struct blo_op_entry {
+    const char *name;
+    int arity;
+    bool elementwise;
+    blo_derivative derivative; /* NULL: none (no derivative flows) */
+} blo_op_entry;
+
+const blo_op_entry *blo_op_entry_of(blo_op op);
+
+/* The node of these parts: found if there is an equal one, folded if its value is known, else new. Operands are checked already. */
+blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, const int64_t *shape, int n_in, blo_node *const *in,
+                        const blo_attr *attr);
+/* What the node would fold to: an existing node or a constant; NULL: it must be made. */
+blo_node *blo_node_fold(const blo_node *node);
+
+/* The graph of operands that belong together; NULL (error set where there is a graph) when one is missing or of another graph. */
+blo_graph *blo_operands(const char *call, int n, blo_node *const *in);
+
+bool blo_is_floating(blo_dtype dtype);
+bool blo_same_shape(const blo_node *a, const blo_node *b);
+bool blo_is_constant(const blo_node *node, double value);
+/* "[3,4]" */
+enum { BLO_SHAPE_TEXT = 200 };
+const char *blo_shape_text(int rank, const int64_t *shape, char text[BLO_SHAPE_TEXT]);
+/* Makes *A and *B of one shape as NumPy does. False: the graph's error is set. */
+bool blo_broadcast_pair(const char *call, blo_node **a, blo_node **b);
+
+#endif
