@@ -282,7 +282,9 @@ static blo_status run_loop(blo_trajectory *trajectory, int *max_loss_iter) {
     return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
 }
 
-/* The loop on TRAJECTORY; its old contents are lost once the loop is laid out. */
+/* The loop on TRAJECTORY; its old contents are lost once the loop is laid out. The small arrays beside the loop are
+ * made first and without the solver's limit: the loop then takes what the budget leaves, and where that is too little
+ * it knows the least in all. */
 static blo_status optimize(blo_trajectory *trajectory, const loop_data *data, int *max_loss_iter) {
     blo_lower_solver *solver = trajectory->solver;
     blo_program *step = NULL, *observe = NULL;
@@ -343,9 +345,7 @@ blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, 
     if (status != BLO_OK)
         return status;
     const loop_data data = {train_data, train_target, validate_data, validate_target};
-    const uint64_t limit = blo_solver_enter(solver);
     status = optimize(target, &data, max_loss_iter);
-    blo_solver_leave(solver, limit);
     if (status == BLO_OK)
         *trajectory = target;
     else if (!*trajectory)
