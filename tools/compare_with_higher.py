@@ -100,12 +100,13 @@ def main():
                     losses.append(F.cross_entropy(fmodel(V), vt).item())
             k = losses.index(max(losses)) + 1 if config["truncation"] else T
             loop = time.time()
-            upper = F.cross_entropy(fmodel(V, params=fmodel.parameters(time=k)), vt)
-            *g_z, g_x = torch.autograd.grad(upper, list(fmodel.parameters(time=0)) + [x])
-            seconds.append((loop - start, time.time() - loop))
+            last = [p.detach().clone() for p in fmodel.parameters()]  # y_T, before a call with other parameters makes those the present ones
             with torch.no_grad():
                 accuracy = (fmodel(S).argmax(1) == st).double().mean().item()
-            last = [p.detach().clone() for p in fmodel.parameters()]
+            swept = time.time()
+            upper = F.cross_entropy(fmodel(V, params=fmodel.parameters(time=k)), vt)
+            *g_z, g_x = torch.autograd.grad(upper, list(fmodel.parameters(time=0)) + [x])
+            seconds.append((loop - start, time.time() - swept))
         x.grad = g_x
         x_step.step()
         if config["initialization_auxiliary"]:

@@ -67,6 +67,9 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
         if (blo_plan_uses_input(plan, i))
             places[i] = place_of(solver, binding, program->roles[i]);
     if (status == BLO_OK)
+        status = blo_plan_prepare(plan, places, blo_stamp(binding->data, binding->target, binding->named, program->key.n_named),
+                                  solver->options.memory_budget);
+    if (status == BLO_OK)
         status = blo_plan_enqueue(plan, places, outputs, scratch);
     free(places);
     return status;

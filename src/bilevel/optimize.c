@@ -268,12 +268,39 @@ static blo_status choose(const blo_lower_solver *solver, const double *losses, i
     return BLO_OK;
 }
 
+uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named) {
+    const uint64_t prime = 1099511628211u;
+    uint64_t stamp = (data ? blo_tensor_version(data) : 0) * prime ^ (target ? blo_tensor_version(target) : 0);
+    for (int i = 0; i < n_named; i++)
+        if (!named[i].per_step)
+            stamp = stamp * prime ^ blo_tensor_version(named[i].tensor);
+    return stamp;
+}
+
+blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources, const blo_watched *data,
+                                  const blo_watched *target) {
+    const blo_lower_solver *solver = trajectory->solver;
+    blo_place *inputs = calloc((size_t)blo_plan_inputs(plan) + 1, sizeof *inputs);
+    if (!inputs)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to bind a lower loop");
+    for (int i = 0; i < blo_plan_inputs(plan); i++)
+        inputs[i] = sources[i].place;
+    blo_status status = blo_plan_prepare(plan, inputs, blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
+                                         solver->options.memory_budget);
+    free(inputs);
+    return status;
+}
+
 static blo_status run_loop(blo_trajectory *trajectory, int *max_loss_iter) {
     blo_lower_solver *solver = trajectory->solver;
     const uint64_t before = blo_context_counters(solver->context)->launches;
     const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
     const blo_stage observe = {trajectory->observe->plan, trajectory->observe_sources};
     blo_status status = write_start(trajectory);
+    if (status == BLO_OK)
+        status = blo_trajectory_prepare(trajectory, step.plan, step.sources, &trajectory->train_data, &trajectory->train_target);
+    if (status == BLO_OK)
+        status = blo_trajectory_prepare(trajectory, observe.plan, observe.sources, &trajectory->validate_data, &trajectory->validate_target);
     if (status == BLO_OK)
         status = blo_loop_run(trajectory->loop, &step, &observe, solver->options.acquire_max_loss);
     trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;

@@ -121,12 +121,27 @@ fail:
     return status;
 }
 
+/* A plan whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
+static blo_status make_plan(const blo_lower_solver *solver, const blo_program *program, int n, blo_node *const *outputs, blo_plan **plan) {
+    bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
+    if (!fixed)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
+    for (int i = 0; i < program->n_roles; i++) {
+        blo_role role = program->roles[i];
+        fixed[i] = role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET ||
+                   (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step);
+    }
+    blo_status status = blo_plan_create(solver->context, n, outputs, fixed, plan);
+    free(fixed);
+    return status;
+}
+
 blo_status blo_program_plan(blo_lower_solver *solver, blo_program *program) {
     if (program->plan)
         return BLO_OK;
     if (program->key.kind == BLO_PROGRAM_SCALAR)
-        return blo_plan_create(solver->context, 1, &program->value, &program->plan);
-    return blo_plan_create(solver->context, program->n_state, program->next_state, &program->plan);
+        return make_plan(solver, program, 1, &program->value, &program->plan);
+    return make_plan(solver, program, program->n_state, program->next_state, &program->plan);
 }
 
 /* The parameters whose gradients the program gives, in the order of their slots, after the first N of WRT. */
@@ -179,7 +194,7 @@ blo_status blo_program_adjoint(blo_lower_solver *solver, blo_program *program) {
         blo_fail(solver->context, status, "the derivative of the %s: %s", is_step ? "lower step" : "upper objective",
                  blo_graph_error(program->graph));
     else
-        status = blo_plan_create(solver->context, n, nodes + 2 * n, &program->adjoint);
+        status = make_plan(solver, program, n, nodes + 2 * n, &program->adjoint);
     free(nodes);
     return status;
 }

@@ -108,6 +108,11 @@ bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* 
 blo_status blo_trajectory_ready(const blo_trajectory *trajectory);
 /* Makes the direct gradients that the adjoint of OBJECTIVE needs beside the carries of STEP. */
 blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective);
+/* What tells the contents of fixed inputs apart: versions are never used twice in a context. */
+uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named);
+/* Lets PLAN compute once what depends on DATA, TARGET and whole named inputs only. */
+blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources, const blo_watched *data,
+                                  const blo_watched *target);
 /* Places of the state after K steps, [n_state]. */
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
 /* A place as something to write to. */

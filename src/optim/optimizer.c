@@ -76,7 +76,7 @@ static blo_status plan_step(blo_optimizer *optimizer) {
         blo_fail(optimizer->context, status, "optimizer: %s", blo_graph_error(graph));
         goto fail;
     }
-    status = blo_plan_create(optimizer->context, outputs, nodes + inputs, &optimizer->plan);
+    status = blo_plan_create(optimizer->context, outputs, nodes + inputs, NULL, &optimizer->plan);
 fail:
     blo_graph_destroy(graph);
     free(nodes);

@@ -35,7 +35,7 @@ blo_status blo_function_create(blo_context *context, int n, blo_node *const *out
     if (!function)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a function");
     function->context = context;
-    blo_status status = blo_plan_create(context, n, outputs, &function->plan);
+    blo_status status = blo_plan_create(context, n, outputs, NULL, &function->plan);
     if (status != BLO_OK)
         goto fail;
     blo_graph *graph = blo_node_graph(outputs[0]);

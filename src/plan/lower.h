@@ -24,6 +24,8 @@ typedef struct blo_plan_array {
     uint64_t bytes;
     uint64_t offset;  /* in the scratch, of temporaries */
     int first, last;  /* launches that use it */
+    bool kept;        /* depends on fixed inputs only: may outlive a run, at KEPT_OFFSET of the plan's own memory */
+    uint64_t kept_offset;
 } blo_plan_array;
 
 typedef struct blo_plan_argument {
@@ -45,6 +47,7 @@ typedef struct blo_plan_step {
     size_t global[3], local[3];
     bool any_local; /* the implementation chooses the work-group */
     blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
+    bool fixed; /* computes kept arrays */
     blo_kernel *kernel;
     blo_binding bound[BLO_MAX_ARGUMENTS]; /* what the array arguments were last bound to */
 } blo_plan_step;
@@ -70,6 +73,7 @@ typedef struct blo_lowering {
     blo_node_facts *facts; /* [n_nodes] */
     int n_outputs;
     blo_node *const *outputs;
+    const bool *fixed; /* per input of the graph; NULL: none */
 
     int n_groups;
     struct blo_group *groups;
@@ -81,7 +85,7 @@ typedef struct blo_lowering {
     blo_plan_step *steps;
     int n_packed, packed_capacity;
     struct blo_packed *packed; /* operands packed already */
-    uint64_t scratch_bytes;
+    uint64_t scratch_bytes, kept_bytes;
 } blo_lowering;
 
 /* Roots that one kernel writes together: all of one shape. */

@@ -12,7 +12,10 @@ struct blo_plan {
     bool *uses_input;
     blo_plan_array *arrays;
     blo_plan_step *steps;
-    uint64_t scratch_bytes;
+    uint64_t scratch_bytes, kept_bytes;
+    blo_buffer *kept; /* what depends on fixed inputs only; NULL: computed by each run */
+    uint64_t stamp;   /* of the contents of KEPT */
+    bool kept_valid;
 };
 
 /* --- what the passes share --- */
@@ -181,14 +184,14 @@ static blo_status check_outputs(blo_context *context, int n, blo_node *const *ou
     return n > 0 ? BLO_OK : blo_fail(context, BLO_ERROR_ARGUMENT, "a plan needs at least one output");
 }
 
-blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, blo_plan **result) {
+blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **result) {
     *result = NULL;
     blo_status status = check_outputs(context, n, outputs);
     if (status != BLO_OK)
         return status;
     double start = seconds_now(), built = blo_context_counters(context)->seconds_build;
     blo_lowering lowering = {.context = context, .device = blo_context_facts(context), .graph = blo_node_graph(outputs[0]),
-                             .n_outputs = n, .outputs = outputs};
+                             .n_outputs = n, .outputs = outputs, .fixed = fixed};
     blo_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a plan");
@@ -205,6 +208,7 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     plan->arrays = lowering.arrays;
     plan->n_arrays = lowering.n_arrays;
     plan->scratch_bytes = lowering.scratch_bytes;
+    plan->kept_bytes = lowering.kept_bytes;
     lowering.steps = NULL;
     lowering.n_steps = 0;
     lowering.arrays = NULL;
@@ -221,6 +225,7 @@ void blo_plan_destroy(blo_plan *plan) {
     if (!plan)
         return;
     free_steps(plan->steps, plan->n_steps);
+    blo_buffer_release(plan->kept);
     free(plan->arrays);
     free(plan->input_bytes);
     free(plan->output_bytes);
@@ -292,26 +297,50 @@ static blo_status bind(const blo_plan *plan, blo_plan_step *step, const blo_plac
     return status;
 }
 
+static blo_place place_of(const blo_plan *plan, const blo_plan_array *array, const blo_place *inputs, const blo_place *outputs,
+                          const blo_buffer *scratch) {
+    if (array->kind == BLO_ARRAY_INPUT)
+        return inputs[array->index];
+    if (array->kind == BLO_ARRAY_OUTPUT)
+        return outputs[array->index];
+    return array->kept && plan->kept ? (blo_place){plan->kept, array->kept_offset} : (blo_place){scratch, array->offset};
+}
+
+static blo_status queue_step(blo_plan *plan, blo_plan_step *step, const blo_place *inputs, const blo_place *outputs,
+                             const blo_buffer *scratch) {
+    blo_place places[BLO_MAX_ARGUMENTS] = {{0}};
+    for (int i = 0; i < step->n_arguments; i++)
+        if (step->arguments[i].is_array)
+            places[i] = place_of(plan, &plan->arrays[step->arguments[i].array], inputs, outputs, scratch);
+    if (!step->text)
+        return call_library(plan, step, places);
+    blo_status status = bind(plan, step, places);
+    return status == BLO_OK ? blo_kernel_launch(step->kernel, 3, step->global, step->any_local ? NULL : step->local) : status;
+}
+
+blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t stamp, uint64_t budget) {
+    if (plan->kept_bytes == 0 || (plan->kept_valid && plan->stamp == stamp))
+        return BLO_OK;
+    if (!plan->kept && blo_pool_available(plan->context, budget) / 2 < plan->kept_bytes) /* leave as much to others */
+        return BLO_OK;
+    blo_status status = plan->kept ? BLO_OK : blo_buffer_create(plan->context, plan->kept_bytes, &plan->kept);
+    plan->kept_valid = false;
+    for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
+        if (plan->steps[s].fixed)
+            status = queue_step(plan, &plan->steps[s], inputs, NULL, NULL);
+    plan->kept_valid = status == BLO_OK;
+    plan->stamp = stamp;
+    if (status != BLO_OK) { /* half of it is there: do without */
+        blo_buffer_release(plan->kept);
+        plan->kept = NULL;
+    }
+    return status;
+}
+
 blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs, const blo_buffer *scratch) {
     blo_status status = BLO_OK;
-    for (int s = 0; s < plan->n_steps && status == BLO_OK; s++) {
-        blo_plan_step *step = &plan->steps[s];
-        blo_place places[BLO_MAX_ARGUMENTS] = {{0}};
-        for (int i = 0; i < step->n_arguments; i++) {
-            if (!step->arguments[i].is_array)
-                continue;
-            const blo_plan_array *array = &plan->arrays[step->arguments[i].array];
-            places[i] = array->kind == BLO_ARRAY_INPUT    ? inputs[array->index]
-                        : array->kind == BLO_ARRAY_OUTPUT ? outputs[array->index]
-                                                          : (blo_place){scratch, array->offset};
-        }
-        if (!step->text) {
-            status = call_library(plan, step, places);
-            continue;
-        }
-        status = bind(plan, step, places);
-        if (status == BLO_OK)
-            status = blo_kernel_launch(step->kernel, 3, step->global, step->any_local ? NULL : step->local);
-    }
+    for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
+        if (!plan->steps[s].fixed || !plan->kept)
+            status = queue_step(plan, &plan->steps[s], inputs, outputs, scratch);
     return status;
 }

@@ -56,6 +56,16 @@ static blo_status library_product(blo_lowering *lowering, const blo_node *node) 
 
 /* --- our own kernels --- */
 
+/* Does the operand's expression read fixed inputs only? */
+static bool is_fixed(const blo_lowering *lowering, const blo_node *node) {
+    if (node->op == BLO_OP_INPUT)
+        return lowering->fixed && lowering->fixed[node->attr.input];
+    bool fixed = !lowering->facts[node->id].root && node->op != BLO_OP_CONST && node->op != BLO_OP_IOTA;
+    for (int i = 0; i < node->n_in && fixed; i++)
+        fixed = node->in[i]->op == BLO_OP_CONST || node->in[i]->op == BLO_OP_IOTA || is_fixed(lowering, node->in[i]);
+    return fixed;
+}
+
 /* Writes the function load(…, b, i, j): element (i, j) of batch b of the operand as the product sees it. */
 static const blo_value *emit_load(blo_emitter *emitter, const blo_node *operand, bool transposed) {
     blo_indices *indices = &emitter->indices;
@@ -108,6 +118,7 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
         goto done;
     step->text = text;
     text = NULL;
+    step->fixed = lowering->arrays[array].kept = is_fixed(lowering, operand);
     emitter.arrays[emitter.n_arrays++] = array;
     blo_emit_arguments(&emitter, step);
     uint64_t values[3] = {(uint64_t)shape->batch, (uint64_t)(is_b ? shape->k : shape->m), (uint64_t)(is_b ? shape->n : shape->k)};

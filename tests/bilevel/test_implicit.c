@@ -76,8 +76,8 @@ static void make_solver(solver *s, const quadratic *q) {
     trace_step(graph, next);
     ck_assert_str_eq(blo_graph_error(graph), "");
     blo_node *residual = blo_graph_input_at(graph, 3);
-    MUST(s->context, blo_plan_create(s->context, N_STATE, next, &s->step));
-    MUST(s->context, blo_plan_create(s->context, 1, &residual, &s->observe));
+    MUST(s->context, blo_plan_create(s->context, N_STATE, next, NULL, &s->step));
+    MUST(s->context, blo_plan_create(s->context, 1, &residual, NULL, &s->observe));
     blo_graph_destroy(graph);
     MUST(s->context, blo_buffer_create(s->context, sizeof q->a, &s->a));
     MUST(s->context, blo_buffer_write(s->context, s->a, 0, sizeof q->a, q->a));
