@@ -11,4 +11,4 @@ for try in 1 2 3; do
     echo "LeakSanitizer crashed (try $try)"
 done
 cat "$errors" >&2
-exit $status
+exit "$status"
