@@ -9,8 +9,15 @@ enum { CHUNK = 1024, COMMIT_GROUP = 64 };
 static blo_status make_flag(blo_context *context) {
     if (context->flag)
         return BLO_OK;
-    blo_status status = blo_buffer_create(context, sizeof(cl_uint), &context->flag);
-    return status == BLO_OK ? blo_buffer_zero(context, context->flag, 0, sizeof(cl_uint)) : status;
+    blo_buffer *flag = NULL;
+    blo_status status = blo_buffer_create(context, sizeof(cl_uint), &flag);
+    if (status == BLO_OK)
+        status = blo_buffer_zero(context, flag, 0, sizeof(cl_uint));
+    if (status == BLO_OK)
+        context->flag = flag;
+    else
+        blo_buffer_release(flag);
+    return status;
 }
 
 /* The kernel of BODY (one of cl/'s) for DTYPE, made once. */
