@@ -28,8 +28,8 @@ int main(void) {
     }
     double x = 1.0, z = 2.0, loss = 0.0;
     int max_loss_iter = 0;
-    bool ok = !blo_model_create(context, BLO_FLOAT, &upper) && !blo_model_add(upper, "x", 0, NULL) &&
-              !blo_model_create(context, BLO_FLOAT, &lower) && !blo_model_add(lower, "y", 0, NULL) &&
+    bool ok = !blo_model_create(context, BLO_DOUBLE, &upper) && !blo_model_add(upper, "x", 0, NULL) &&
+              !blo_model_create(context, BLO_DOUBLE, &lower) && !blo_model_add(lower, "y", 0, NULL) &&
               !blo_model_set(upper, "x", &x, 1) && !blo_model_set(lower, "y", &z, 1);
 
     blo_lower_options options;
@@ -39,14 +39,14 @@ int main(void) {
     options.projection = BLO_PROJECT_BOX;
     options.box_lo = -2.0;
     options.box_hi = 2.0;
-    blo_optimizer_options adam;
-    blo_optimizer_options_default(&adam, BLO_ADAM);
-    adam.learning_rate = 0.1;
+    blo_optimizer_options descent;
+    blo_optimizer_options_default(&descent, BLO_SGD);
+    descent.learning_rate = 0.1;
     ok = ok && !blo_lower_solver_create(lower_objective, upper_objective, NULL, upper, lower, &options, &solver) &&
          !blo_iapttgm_create(upper_objective, NULL, upper, lower, &method) &&
-         !blo_optimizer_create(upper, &adam, &step_x) && !blo_optimizer_create(lower, &adam, &step_z);
+         !blo_optimizer_create(upper, &descent, &step_x) && !blo_optimizer_create(lower, &descent, &step_z);
 
-    for (int i = 0; ok && i < 50; i++) {
+    for (int i = 0; ok && i < 500; i++) {
         ok = !blo_model_zero_gradients(upper) && !blo_model_zero_gradients(lower) &&
              !blo_lower_optimize(solver, NULL, NULL, NULL, NULL, &trajectory, &max_loss_iter) &&
              !blo_iapttgm_compute_gradients(method, NULL, NULL, trajectory, &max_loss_iter, &loss) &&
