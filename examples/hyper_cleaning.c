@@ -22,22 +22,37 @@ static blo_node *upper_objective(const blo_state *state, void *user) {
     return blo_cross_entropy(blo_model_forward(state->lower_model, state->data), state->target, BLO_REDUCE_MEAN);
 }
 
-int main(void) {
-    char message[256];
-    blo_context *context = NULL;
-    blo_dataset digits;
-    if (blo_context_create(NULL, &context, message, sizeof message) || blo_digits_generate(2 * N, 1, &digits, message, sizeof message)) {
-        fprintf(stderr, "%s\n", message);
-        return 1;
-    }
-    int32_t *labels = digits.labels.data, order[N], shift[N];
-    bool wrong[N] = {false};
+/* Gives half of the first N labels another class. */
+static void corrupt(int32_t *labels, bool wrong[N]) {
+    int32_t order[N], shift[N];
     blo_random_permutation(N, 1, 1, order);
     blo_random_integers(N, CLASSES - 1, 1, 2, shift);
     for (int i = 0; i < N / 2; i++) {
         labels[order[i]] = (labels[order[i]] + 1 + shift[i]) % CLASSES;
         wrong[order[i]] = true;
     }
+}
+
+static void report(double loss, const double x[N], const bool wrong[N]) {
+    int found = 0, kept = 0;
+    for (int i = 0; i < N; i++) {
+        found += wrong[i] && x[i] < 0;
+        kept += !wrong[i] && x[i] >= 0;
+    }
+    printf("F = %.4f; %d of %d wrong labels found, %d of %d right ones kept\n", loss, found, N / 2, kept, N - N / 2);
+}
+
+int main(void) {
+    char message[256];
+    blo_context *context = NULL;
+    blo_dataset digits;
+    bool wrong[N] = {false};
+    if (blo_context_create(NULL, &context, message, sizeof message) || blo_digits_generate(2 * N, 1, &digits, message, sizeof message)) {
+        fprintf(stderr, "%s\n", message);
+        return 1;
+    }
+    int32_t *labels = digits.labels.data;
+    corrupt(labels, wrong);
 
     blo_model *weights = NULL, *classifier = NULL;
     blo_tensor *train_x = NULL, *train_y = NULL, *validate_x = NULL, *validate_y = NULL;
@@ -74,13 +89,8 @@ int main(void) {
              !blo_iapttgm_compute_gradients(method, validate_x, validate_y, trajectory, &max_loss_iter, &loss) &&
              !blo_optimizer_step(step_x) && !blo_optimizer_step(step_z);
     ok = ok && !blo_model_get(weights, "weight", x, N);
-    int found = 0, kept = 0;
-    for (int i = 0; i < N; i++) {
-        found += wrong[i] && x[i] < 0;
-        kept += !wrong[i] && x[i] >= 0;
-    }
     if (ok)
-        printf("F = %.4f; %d of %d wrong labels found, %d of %d right ones kept\n", loss, found, N / 2, kept, N - N / 2);
+        report(loss, x, wrong);
     else
         fprintf(stderr, "%s\n", blo_context_error(context));
 
