@@ -1,5 +1,6 @@
-/* One L2 weight learned per feature of a softmax regression, Adam below: only the first features tell the classes apart, and the
- * others end with the heavier penalty. A problem made of the library's parts alone; prints the mean penalty of both kinds. */
+/* One L2 weight learned per feature of a softmax regression, Adam below: only the first features tell the classes
+ * apart, and the others end with the heavier penalty. A problem made of the library's parts alone; prints the mean
+ * penalty of both kinds. */
 #include <clbilevel/clbilevel.h>
 #include <stdio.h>
 
@@ -8,7 +9,8 @@ enum { N = 100, FEATURES = 20, USEFUL = 5, CLASSES = 3, ITERATIONS = 120 };
 /* cross-entropy + mean over classes of sum over features d of exp(x_d) W_cd^2 */
 static blo_node *lower_objective(const blo_state *s, void *user) {
     (void)user;
-    blo_node *weight = blo_model_parameter(s->lower_model, "fc.weight"), *penalty = blo_exp(blo_model_parameter(s->upper_model, "penalty"));
+    blo_node *weight = blo_model_parameter(s->lower_model, "fc.weight"),
+             *penalty = blo_exp(blo_model_parameter(s->upper_model, "penalty"));
     blo_node *loss = blo_cross_entropy(blo_model_linear(s->lower_model, "fc", s->data), s->target, BLO_REDUCE_MEAN);
     return blo_add(loss, blo_scale(blo_sum(blo_mul(penalty, blo_square(weight))), 1.0 / CLASSES));
 }
@@ -25,7 +27,8 @@ static void draw(float data[N][FEATURES], int32_t target[N], uint64_t stream) {
     for (int i = 0; i < N; i++) {
         target[i] = i % CLASSES;
         for (int d = 0; d < FEATURES; d++)
-            data[i][d] = (float)(noise[i * FEATURES + d] - 1000) / 500 + (d < USEFUL && d % CLASSES == target[i] ? 1.0f : 0.0f);
+            data[i][d] =
+                (float)(noise[i * FEATURES + d] - 1000) / 500 + (d < USEFUL && d % CLASSES == target[i] ? 1.0f : 0.0f);
     }
 }
 
@@ -50,7 +53,8 @@ int main(void) {
     bool ok = true;
     for (int i = 0; i < 2; i++) {
         draw(data[i], target[i], (uint64_t)i);
-        ok = ok && !blo_tensor_create(context, BLO_FLOAT, 2, shape, data[i], &x[i]) && !blo_tensor_create(context, BLO_INT32, 1, &n, target[i], &t[i]);
+        ok = ok && !blo_tensor_create(context, BLO_FLOAT, 2, shape, data[i], &x[i]) &&
+             !blo_tensor_create(context, BLO_INT32, 1, &n, target[i], &t[i]);
     }
     for (int d = 0; d < FEATURES; d++)
         start[d] = -4;
@@ -64,8 +68,8 @@ int main(void) {
          !blo_model_set(upper, "penalty", start, FEATURES) && !blo_model_create(context, BLO_FLOAT, &lower) &&
          !blo_model_add_linear(lower, "fc", FEATURES, CLASSES) &&
          !blo_lower_solver_create(lower_objective, upper_objective, NULL, upper, lower, &options, &solver) &&
-         !blo_iapttgm_create(upper_objective, NULL, upper, lower, &method) && !blo_optimizer_create(upper, &adam, &steps[0]) &&
-         !blo_optimizer_create(lower, &adam, &steps[1]) &&
+         !blo_iapttgm_create(upper_objective, NULL, upper, lower, &method) &&
+         !blo_optimizer_create(upper, &adam, &steps[0]) && !blo_optimizer_create(lower, &adam, &steps[1]) &&
          !blo_iapttgm_solve(method, solver, 2, steps, x[0], t[0], x[1], t[1], ITERATIONS, NULL, NULL) &&
          !blo_model_get(upper, "penalty", penalty, FEATURES);
     for (int d = 0; d < FEATURES; d++)

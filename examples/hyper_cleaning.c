@@ -1,5 +1,6 @@
-/* Data hyper-cleaning: half of the training labels are wrong; one weight per training example is learned so that a linear classifier
- * trained with the weights does well on clean validation data. Built-in images; prints how many wrong labels were found. */
+/* Data hyper-cleaning: half of the training labels are wrong; one weight per training example is learned so that a
+ * linear classifier trained with the weights does well on clean validation data. Built-in images; prints how many wrong
+ * labels were found. */
 #include <clbilevel/clbilevel.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +9,14 @@ enum { N = 500, PIXELS = 28 * 28, CLASSES = 10, ITERATIONS = 60 };
 
 static blo_node *logits(const blo_bound_model *model, blo_node *data, void *user) {
     (void)user;
-    return blo_model_linear(model, "fc", blo_scale(blo_cast(data, BLO_FLOAT), 1 / 255.0)); /* bytes stay bytes in memory */
+    return blo_model_linear(model, "fc",
+                            blo_scale(blo_cast(data, BLO_FLOAT), 1 / 255.0)); /* bytes stay bytes in memory */
 }
 
 static blo_node *lower_objective(const blo_state *state, void *user) {
     (void)user;
-    blo_node *losses = blo_cross_entropy(blo_model_forward(state->lower_model, state->data), state->target, BLO_REDUCE_NONE);
+    blo_node *losses =
+        blo_cross_entropy(blo_model_forward(state->lower_model, state->data), state->target, BLO_REDUCE_NONE);
     return blo_mean(blo_mul(blo_sigmoid(blo_model_parameter(state->upper_model, "weight")), losses));
 }
 
@@ -47,7 +50,8 @@ int main(void) {
     blo_context *context = NULL;
     blo_dataset digits;
     bool wrong[N] = {false};
-    if (blo_context_create(NULL, &context, message, sizeof message) || blo_digits_generate(2 * N, 1, &digits, message, sizeof message)) {
+    if (blo_context_create(NULL, &context, message, sizeof message) ||
+        blo_digits_generate(2 * N, 1, &digits, message, sizeof message)) {
         fprintf(stderr, "%s\n", message);
         return 1;
     }
@@ -76,12 +80,13 @@ int main(void) {
               !blo_tensor_create(context, BLO_UINT8, 2, images, pixels + N * PIXELS, &validate_x) &&
               !blo_tensor_create(context, BLO_INT32, 1, &n, labels + N, &validate_y) &&
               !blo_model_create(context, BLO_FLOAT, &weights) && !blo_model_add(weights, "weight", 1, &n) &&
-              !blo_model_create(context, BLO_FLOAT, &classifier) && !blo_model_add_linear(classifier, "fc", PIXELS, CLASSES);
+              !blo_model_create(context, BLO_FLOAT, &classifier) &&
+              !blo_model_add_linear(classifier, "fc", PIXELS, CLASSES);
     if (ok)
         blo_model_set_forward(classifier, logits, NULL);
     ok = ok && !blo_lower_solver_create(lower_objective, upper_objective, NULL, weights, classifier, &lower, &solver) &&
-         !blo_iapttgm_create(upper_objective, NULL, weights, classifier, &method) && !blo_optimizer_create(weights, &adam, &step_x) &&
-         !blo_optimizer_create(classifier, &sgd, &step_z);
+         !blo_iapttgm_create(upper_objective, NULL, weights, classifier, &method) &&
+         !blo_optimizer_create(weights, &adam, &step_x) && !blo_optimizer_create(classifier, &sgd, &step_z);
     double loss = 0, x[N];
     for (int i = 0, max_loss_iter; ok && i < ITERATIONS; i++)
         ok = !blo_model_zero_gradients(weights) && !blo_model_zero_gradients(classifier) &&

@@ -50,8 +50,8 @@ int main(void) {
         ok = !blo_model_zero_gradients(upper) && !blo_model_zero_gradients(lower) &&
              !blo_lower_optimize(solver, NULL, NULL, NULL, NULL, &trajectory, &max_loss_iter) &&
              !blo_iapttgm_compute_gradients(method, NULL, NULL, trajectory, &max_loss_iter, &loss) &&
-             !blo_optimizer_step(step_x) && !blo_optimizer_step(step_z) &&
-             !blo_model_clamp(upper, 1.0, 10.0) && !blo_model_clamp(lower, -2.0, 2.0);
+             !blo_optimizer_step(step_x) && !blo_optimizer_step(step_z) && !blo_model_clamp(upper, 1.0, 10.0) &&
+             !blo_model_clamp(lower, -2.0, 2.0);
     }
     ok = ok && !blo_model_get(upper, "x", &x, 1) && !blo_model_get(lower, "y", &z, 1);
     if (ok) {

@@ -27,8 +27,10 @@ static int read_source(cleaning_data *data, const cleaning_settings *settings) {
         return complain(EXIT_FAILED, "--data %s: %s", settings->data ? settings->data : "(built in)", message);
     int64_t have = data->source.images.shape[0];
     if (wanted > have)
-        return complain(EXIT_USAGE, "--train %lld, --validation %lld and --test %lld ask for %lld examples; there are %lld", (long long)settings->train,
-                        (long long)settings->validation, (long long)settings->test, (long long)wanted, (long long)have);
+        return complain(EXIT_USAGE,
+                        "--train %lld, --validation %lld and --test %lld ask for %lld examples; there are %lld",
+                        (long long)settings->train, (long long)settings->validation, (long long)settings->test,
+                        (long long)wanted, (long long)have);
     data->pixels = have ? blo_array_count(&data->source.images) / have : 0;
     return EXIT_DONE;
 }
@@ -71,10 +73,12 @@ static int corrupt(cleaning_data *data, const cleaning_settings *settings) {
     if (!which || !drawn || !data->wrong)
         status = complain(EXIT_FAILED, "no memory for %lld labels", (long long)n);
     else if (share > 0 && different && classes < 2)
-        status = complain(EXIT_FAILED, "--corruption %g: the data have one class only, so no label can be made wrong", settings->corruption);
+        status = complain(EXIT_FAILED, "--corruption %g: the data have one class only, so no label can be made wrong",
+                          settings->corruption);
     if (status == EXIT_DONE) {
         blo_random_permutation(n, (uint64_t)settings->seed, STREAM_WHICH, which);
-        blo_random_integers(n, different && classes > 1 ? classes - 1 : classes, (uint64_t)settings->seed, STREAM_LABEL, drawn);
+        blo_random_integers(n, different && classes > 1 ? classes - 1 : classes, (uint64_t)settings->seed, STREAM_LABEL,
+                            drawn);
         for (int64_t i = 0; i < share; i++) {
             int32_t *label = &train->labels[which[i]], before = *label;
             *label = different ? (before + 1 + drawn[i]) % (int32_t)classes : drawn[i];
@@ -121,7 +125,8 @@ int cleaning_data_save(const cleaning_data *data, const run_folder *folder) {
     for (int s = 0; s < SPLITS && status == EXIT_DONE; s++)
         status = run_folder_array(folder, names[s], BLO_INT32, 1, &data->splits[s].count, data->splits[s].indices);
     if (status == EXIT_DONE)
-        status = run_folder_array(folder, "train_labels_corrupted.npy", BLO_INT32, 1, &data->splits[0].count, data->splits[0].labels);
+        status = run_folder_array(folder, "train_labels_corrupted.npy", BLO_INT32, 1, &data->splits[0].count,
+                                  data->splits[0].labels);
     const blo_array *images = &data->source.images, *labels = &data->source.labels;
     if (status == EXIT_DONE && data->built_in)
         status = run_folder_array(folder, "images.npy", images->dtype, images->rank, images->shape, images->data);

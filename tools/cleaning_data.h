@@ -11,9 +11,9 @@ enum { SPLITS = 3 }; /* train, validation, test */
 
 typedef struct cleaning_split {
     int64_t count;
-    int32_t *indices;   /* [count] into the source */
-    int32_t *labels;    /* [count] as given; of the training split as corrupted */
-    blo_tensor *images; /* uint8 [count,pixels] */
+    int32_t *indices;    /* [count] into the source */
+    int32_t *labels;     /* [count] as given; of the training split as corrupted */
+    blo_tensor *images;  /* uint8 [count,pixels] */
     blo_tensor *targets; /* int32 [count] */
 } cleaning_split;
 

@@ -12,7 +12,8 @@ enum { STREAM_BATCHES = 16 }; /* of the seed; upper iteration i draws from STREA
 
 static blo_node *forward(const blo_bound_model *model, blo_node *data, void *user) {
     const cleaning_problem *problem = user;
-    blo_node *images = blo_scale(blo_cast(data, problem->dtype), 1 / 255.0), *first = blo_model_linear(model, "fc1", images);
+    blo_node *images = blo_scale(blo_cast(data, problem->dtype), 1 / 255.0),
+             *first = blo_model_linear(model, "fc1", images);
     if (strcmp(problem->settings->model, "mlp"))
         return first;
     if (!strcmp(problem->settings->activation, "relu"))
@@ -88,7 +89,8 @@ static blo_status make_method(cleaning_problem *p) {
     lower.initialization_auxiliary = s->initialization_auxiliary;
     lower.warm_start = s->warm_start;
     lower.memory_budget = (uint64_t)s->memory;
-    blo_status status = blo_lower_solver_create(step_loss, cleaning_upper_loss, p, p->weights, p->classifier, &lower, &p->solver);
+    blo_status status =
+        blo_lower_solver_create(step_loss, cleaning_upper_loss, p, p->weights, p->classifier, &lower, &p->solver);
     if (status == BLO_OK)
         status = blo_iapttgm_create(cleaning_upper_loss, p, p->weights, p->classifier, &p->method);
     if (status == BLO_OK)
@@ -103,11 +105,13 @@ static blo_status make_batches(cleaning_problem *p) {
     if (!p->settings->batch)
         return BLO_OK;
     p->drawn = malloc((size_t)(shape[0] * shape[1]) * sizeof *p->drawn);
-    blo_status status = p->drawn ? blo_tensor_create(p->context, BLO_INT32, 2, shape, NULL, &p->batch) : BLO_ERROR_MEMORY;
+    blo_status status =
+        p->drawn ? blo_tensor_create(p->context, BLO_INT32, 2, shape, NULL, &p->batch) : BLO_ERROR_MEMORY;
     return status == BLO_OK ? blo_lower_solver_set_input(p->solver, "batch", p->batch, true) : status;
 }
 
-int cleaning_problem_open(cleaning_problem *p, blo_context *context, const cleaning_settings *settings, cleaning_data *data) {
+int cleaning_problem_open(cleaning_problem *p, blo_context *context, const cleaning_settings *settings,
+                          cleaning_data *data) {
     *p = (cleaning_problem){.settings = settings, .data = data, .context = context};
     p->dtype = !strcmp(settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
     blo_status status = make_models(p);
@@ -135,7 +139,8 @@ int cleaning_problem_draw(cleaning_problem *p, int64_t i) {
     if (!p->batch)
         return EXIT_DONE;
     int64_t count = p->settings->steps * p->settings->batch;
-    blo_random_integers(count, (uint32_t)p->data->splits[0].count, (uint64_t)p->settings->seed, (uint64_t)(STREAM_BATCHES + i), p->drawn);
+    blo_random_integers(count, (uint32_t)p->data->splits[0].count, (uint64_t)p->settings->seed,
+                        (uint64_t)(STREAM_BATCHES + i), p->drawn);
     if (blo_tensor_upload(p->batch, p->drawn, (size_t)count * sizeof *p->drawn) != BLO_OK)
         return complain(EXIT_FAILED, "%s", blo_context_error(p->context));
     return EXIT_DONE;

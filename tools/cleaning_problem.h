@@ -16,12 +16,13 @@ typedef struct cleaning_problem {
     blo_lower_solver *solver;
     blo_iapttgm *method;
     blo_trajectory *trajectory;
-    blo_tensor *batch;   /* int32 [T,B] of --batch */
-    int32_t *drawn;      /* its host values */
+    blo_tensor *batch; /* int32 [T,B] of --batch */
+    int32_t *drawn;    /* its host values */
 } cleaning_problem;
 
 /* Returns an exit status; complaints are printed. */
-int cleaning_problem_open(cleaning_problem *problem, blo_context *context, const cleaning_settings *settings, cleaning_data *data);
+int cleaning_problem_open(cleaning_problem *problem, blo_context *context, const cleaning_settings *settings,
+                          cleaning_data *data);
 void cleaning_problem_close(cleaning_problem *problem);
 
 /* Draws the minibatches of upper iteration I, if there are any. */

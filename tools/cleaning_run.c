@@ -11,12 +11,27 @@
 #include "session.h"
 
 typedef enum metric {
-    ITERATION, UPPER_LOSS, UPPER_LOSS_T, LOWER_LOSS_T, MAX_LOSS_ITER, TEST_ACCURACY, TEST_ACCURACY_INIT, PRECISION, RECALL, F1, F1_WRONG,
-    X_GRADIENT_NORM, Z_GRADIENT_NORM, SECONDS_LOOP, SECONDS_BACKWARD, N_METRICS
+    ITERATION,
+    UPPER_LOSS,
+    UPPER_LOSS_T,
+    LOWER_LOSS_T,
+    MAX_LOSS_ITER,
+    TEST_ACCURACY,
+    TEST_ACCURACY_INIT,
+    PRECISION,
+    RECALL,
+    F1,
+    F1_WRONG,
+    X_GRADIENT_NORM,
+    Z_GRADIENT_NORM,
+    SECONDS_LOOP,
+    SECONDS_BACKWARD,
+    N_METRICS
 } metric;
 static const char *const columns[N_METRICS] = {
-    "iteration", "upper_loss", "upper_loss_T", "lower_loss_T", "max_loss_iter", "test_accuracy", "test_accuracy_init", "precision", "recall", "f1",
-    "f1_wrong", "x_gradient_norm", "z_gradient_norm", "seconds_loop", "seconds_backward"};
+    "iteration",     "upper_loss",         "upper_loss_T",    "lower_loss_T", "max_loss_iter",
+    "test_accuracy", "test_accuracy_init", "precision",       "recall",       "f1",
+    "f1_wrong",      "x_gradient_norm",    "z_gradient_norm", "seconds_loop", "seconds_backward"};
 
 typedef struct run {
     cleaning_problem *problem;
@@ -24,11 +39,11 @@ typedef struct run {
     bool saves;
     int done;
     double last[N_METRICS];
-    double *losses;     /* [T] */
-    int64_t *histogram; /* [T + 1] of max_loss_iter */
+    double *losses;            /* [T] */
+    int64_t *histogram;        /* [T + 1] of max_loss_iter */
     double *loops, *backwards; /* [iterations] seconds */
-    double *values;     /* room for the largest parameter */
-    int32_t *batches;   /* [iterations,T,B], NULL: not kept */
+    double *values;            /* room for the largest parameter */
+    int32_t *batches;          /* [iterations,T,B], NULL: not kept */
     uint64_t waits, recomputed;
     int launches_per_step;
 } run;
@@ -83,9 +98,11 @@ static blo_status measure_final(run *r, double *row) {
     blo_status status = blo_trajectory_losses(p->trajectory, r->losses, steps);
     row[UPPER_LOSS_T] = r->losses[steps - 1];
     if (status == BLO_OK)
-        status = blo_trajectory_evaluate(p->trajectory, steps, cleaning_lower_loss, p, train->images, train->targets, &row[LOWER_LOSS_T]);
+        status = blo_trajectory_evaluate(p->trajectory, steps, cleaning_lower_loss, p, train->images, train->targets,
+                                         &row[LOWER_LOSS_T]);
     if (status == BLO_OK)
-        status = blo_trajectory_evaluate(p->trajectory, steps, cleaning_accuracy, p, test->images, test->targets, &row[TEST_ACCURACY]);
+        status = blo_trajectory_evaluate(p->trajectory, steps, cleaning_accuracy, p, test->images, test->targets,
+                                         &row[TEST_ACCURACY]);
     return status;
 }
 
@@ -96,7 +113,8 @@ static blo_status update(run *r, double *row) {
     if (status == BLO_OK && p->init_step)
         status = blo_optimizer_step(p->init_step);
     if (status == BLO_OK)
-        status = blo_lower_evaluate(p->solver, cleaning_accuracy, p, test->images, test->targets, &row[TEST_ACCURACY_INIT]);
+        status =
+            blo_lower_evaluate(p->solver, cleaning_accuracy, p, test->images, test->targets, &row[TEST_ACCURACY_INIT]);
     if (status == BLO_OK)
         status = blo_model_get(p->weights, "weight", r->values, p->data->splits[0].count);
     if (status == BLO_OK)
@@ -108,7 +126,8 @@ static blo_status backward(run *r, int max_loss_iter, double *row) {
     cleaning_problem *p = r->problem;
     cleaning_split *validation = &p->data->splits[1];
     double start = session_seconds();
-    blo_status status = blo_iapttgm_compute_gradients(p->method, validation->images, validation->targets, p->trajectory, &max_loss_iter, &row[UPPER_LOSS]);
+    blo_status status = blo_iapttgm_compute_gradients(p->method, validation->images, validation->targets, p->trajectory,
+                                                      &max_loss_iter, &row[UPPER_LOSS]);
     if (status == BLO_OK)
         status = blo_context_finish(p->context);
     row[SECONDS_BACKWARD] = session_seconds() - start;
@@ -129,7 +148,8 @@ static blo_status iterate(run *r, double *row) {
     blo_context_statistics(p->context, &before);
     double start = session_seconds();
     if (status == BLO_OK)
-        status = blo_lower_optimize(p->solver, train->images, train->targets, validation->images, validation->targets, &p->trajectory, &max_loss_iter);
+        status = blo_lower_optimize(p->solver, train->images, train->targets, validation->images, validation->targets,
+                                    &p->trajectory, &max_loss_iter);
     row[SECONDS_LOOP] = session_seconds() - start;
     blo_context_statistics(p->context, &after);
     r->waits += after.waits - before.waits;
@@ -167,7 +187,8 @@ static int save_start(run *r) {
         else if (blo_tensor_download(value, host, blo_tensor_bytes(value)) != BLO_OK)
             status = failed(r);
         else
-            status = run_folder_array(&r->folder, file, p->dtype, blo_tensor_rank(value), blo_tensor_shape(value), host);
+            status =
+                run_folder_array(&r->folder, file, p->dtype, blo_tensor_rank(value), blo_tensor_shape(value), host);
         free(host);
     }
     return status;
@@ -229,7 +250,9 @@ static int save_end(run *r) {
 }
 
 static void print_table(run *r) {
-    static const metric shown[] = {UPPER_LOSS, UPPER_LOSS_T, LOWER_LOSS_T, MAX_LOSS_ITER, TEST_ACCURACY, TEST_ACCURACY_INIT, PRECISION, RECALL, F1, F1_WRONG};
+    static const metric shown[] = {
+        UPPER_LOSS, UPPER_LOSS_T, LOWER_LOSS_T, MAX_LOSS_ITER, TEST_ACCURACY, TEST_ACCURACY_INIT,
+        PRECISION,  RECALL,       F1,           F1_WRONG};
     blo_statistics statistics;
     blo_context_statistics(r->problem->context, &statistics);
     printf("\nafter %d upper iterations on %s\n", r->done, blo_context_device_name(r->problem->context));
@@ -249,7 +272,8 @@ static int open_run(run *r, const json_t *config) {
     const int64_t keep_batches = 256 << 20;
     size_t largest = (size_t)r->problem->data->splits[0].count, iterations = (size_t)s->iterations;
     for (int i = 0; i < blo_model_count(r->problem->classifier); i++) {
-        int64_t count = blo_tensor_count(blo_model_value(r->problem->classifier, blo_model_name(r->problem->classifier, i)));
+        int64_t count =
+            blo_tensor_count(blo_model_value(r->problem->classifier, blo_model_name(r->problem->classifier, i)));
         largest = (size_t)count > largest ? (size_t)count : largest;
     }
     r->losses = calloc((size_t)s->steps, sizeof *r->losses);
@@ -292,8 +316,8 @@ static int iterations(run *r) {
         r->backwards[r->done] = row[SECONDS_BACKWARD];
         r->done++;
         memcpy(r->last, row, sizeof row);
-        snprintf(text, sizeof text, "F %.4f at step %d  accuracy %.4f  f1 %.4f  wrong ones %.4f", row[UPPER_LOSS], (int)row[MAX_LOSS_ITER],
-                 row[TEST_ACCURACY], row[F1], row[F1_WRONG]);
+        snprintf(text, sizeof text, "F %.4f at step %d  accuracy %.4f  f1 %.4f  wrong ones %.4f", row[UPPER_LOSS],
+                 (int)row[MAX_LOSS_ITER], row[TEST_ACCURACY], row[F1], row[F1_WRONG]);
         progress_show(r->done, (int)s->iterations, text);
         if (r->saves)
             status = run_folder_row(&r->folder, row);
@@ -312,7 +336,8 @@ int cleaning_run(cleaning_problem *problem, const json_t *config) {
         if (r.done)
             print_table(&r);
         if (interrupt_asked() && status == EXIT_DONE)
-            status = complain(EXIT_FAILED, "interrupted after %d of %lld upper iterations", r.done, (long long)problem->settings->iterations);
+            status = complain(EXIT_FAILED, "interrupted after %d of %lld upper iterations", r.done,
+                              (long long)problem->settings->iterations);
     }
     run_folder_close(&r.folder);
     free(r.losses);

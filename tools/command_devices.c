@@ -5,8 +5,11 @@
 #include "session.h"
 
 static const option_spec options[] = {{0}};
-static const command_spec command = {.name = "devices", .summary = "Lists the OpenCL devices, by the index that --device takes.",
-                                     .options = options, .settings_size = 0, .defaults = ""};
+static const command_spec command = {.name = "devices",
+                                     .summary = "Lists the OpenCL devices, by the index that --device takes.",
+                                     .options = options,
+                                     .settings_size = 0,
+                                     .defaults = ""};
 
 static void print_fact(int device, const char *key, const char *label, const char *unit, double divisor) {
     char text[256];
@@ -29,7 +32,8 @@ int command_devices(int argc, char **argv) {
     if (status != EXIT_DONE || help)
         return status;
     if (n == 0)
-        return complain(EXIT_FAILED, "there is no OpenCL device; install an OpenCL driver, for a CPU for instance PoCL (Debian: pocl-opencl-icd)");
+        return complain(EXIT_FAILED, "there is no OpenCL device; install an OpenCL driver, for a CPU for instance PoCL "
+                                     "(Debian: pocl-opencl-icd)");
     for (int i = 0; i < n; i++) {
         if (blo_device_describe(i, "name", name, sizeof name) != BLO_OK)
             snprintf(name, sizeof name, "unknown");

@@ -8,19 +8,34 @@
 #include "options.h"
 #include "session.h"
 
-static const cleaning_settings defaults = {.train = 2000, .validation = 2000, .test = 1000, .corruption = 0.5, .corruption_mode = "different",
-                                           .model = "linear", .hidden = 300, .activation = "none", .steps = 50, .lower_rate = 0.1, .upper_rate = 0.01,
-                                           .init_rate = 0.05, .iterations = 300, .truncation = true, .initialization_auxiliary = true, .dtype = "float",
+static const cleaning_settings defaults = {.train = 2000,
+                                           .validation = 2000,
+                                           .test = 1000,
+                                           .corruption = 0.5,
+                                           .corruption_mode = "different",
+                                           .model = "linear",
+                                           .hidden = 300,
+                                           .activation = "none",
+                                           .steps = 50,
+                                           .lower_rate = 0.1,
+                                           .upper_rate = 0.01,
+                                           .init_rate = 0.05,
+                                           .iterations = 300,
+                                           .truncation = true,
+                                           .initialization_auxiliary = true,
+                                           .dtype = "float",
                                            .gemm = "auto"};
 
 #define AT(field) offsetof(cleaning_settings, field)
 static const option_spec options[] = {
-    {"data", OPTION_TEXT, AT(data), 0, 0, NULL, "folder with IDX files (a train pair, a t10k pair) or images.npy and labels.npy; default: built-in digits"},
+    {"data", OPTION_TEXT, AT(data), 0, 0, NULL,
+     "folder with IDX files (a train pair, a t10k pair) or images.npy and labels.npy; default: built-in digits"},
     {"train", OPTION_INTEGER, AT(train), 1, 1e8, NULL, "training examples"},
     {"validation", OPTION_INTEGER, AT(validation), 1, 1e8, NULL, "validation examples"},
     {"test", OPTION_INTEGER, AT(test), 1, 1e8, NULL, "test examples"},
     {"corruption", OPTION_REAL, AT(corruption), 0, 1, NULL, "share of the training labels made wrong"},
-    {"corruption-mode", OPTION_CHOICE, AT(corruption_mode), 0, 0, "different|uniform", "replace by another class, or draw from all classes"},
+    {"corruption-mode", OPTION_CHOICE, AT(corruption_mode), 0, 0, "different|uniform",
+     "replace by another class, or draw from all classes"},
     {"batch", OPTION_INTEGER, AT(batch), 0, 1e8, NULL, "examples of a lower step; 0: all"},
     {"model", OPTION_CHOICE, AT(model), 0, 0, "linear|mlp", "the classifier"},
     {"hidden", OPTION_INTEGER, AT(hidden), 1, 1e6, NULL, "hidden units of the mlp"},
@@ -31,11 +46,16 @@ static const option_spec options[] = {
     {"init-rate", OPTION_REAL, AT(init_rate), 0, 1e6, NULL, "learning rate of SGD on the initialization"},
     {"iterations", OPTION_INTEGER, AT(iterations), 1, 1e9, NULL, "upper iterations"},
     {"truncation", OPTION_OFF, AT(truncation), 0, 0, NULL, "differentiate the whole loop, not up to max_loss_iter"},
-    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL, "do not learn the initialization: every loop starts from the same"},
-    {"warm-start", OPTION_ON, AT(warm_start), 0, 0, NULL, "every loop starts where the last ended (then the initialization is not learned)"},
-    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL, "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
-    {"seed", OPTION_INTEGER, AT(seed), 0, 9e15, NULL, "of the split, the wrong labels, the initialization and the minibatches"},
-    {"device", OPTION_TEXT, AT(device), 0, 0, NULL, "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
+    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL,
+     "do not learn the initialization: every loop starts from the same"},
+    {"warm-start", OPTION_ON, AT(warm_start), 0, 0, NULL,
+     "every loop starts where the last ended (then the initialization is not learned)"},
+    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
+     "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
+    {"seed", OPTION_INTEGER, AT(seed), 0, 9e15, NULL,
+     "of the split, the wrong labels, the initialization and the minibatches"},
+    {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
+     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
     {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
     {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
@@ -56,14 +76,21 @@ static bool preset(const char *name, void *target) {
     return true;
 }
 
-static const command_spec command = {.name = "hyper-cleaning",
-                                     .summary = "Data hyper-cleaning: part of the training labels are wrong; a weight per training example is learned, so that a\n"
-                                                "classifier trained with the weights does well on clean validation data. Wrong labels end with low weights.",
-                                     .options = options, .settings_size = sizeof(cleaning_settings), .defaults = &defaults, .preset = preset};
+static const command_spec command = {
+    .name = "hyper-cleaning",
+    .summary =
+        "Data hyper-cleaning: part of the training labels are wrong; a weight per training example is learned, so that "
+        "a\n"
+        "classifier trained with the weights does well on clean validation data. Wrong labels end with low weights.",
+    .options = options,
+    .settings_size = sizeof(cleaning_settings),
+    .defaults = &defaults,
+    .preset = preset};
 
 static int check(const cleaning_settings *s) {
     if (s->batch > s->train)
-        return complain(EXIT_USAGE, "--batch %lld is more than the --train %lld examples there are", (long long)s->batch, (long long)s->train);
+        return complain(EXIT_USAGE, "--batch %lld is more than the --train %lld examples there are",
+                        (long long)s->batch, (long long)s->train);
     return EXIT_DONE;
 }
 

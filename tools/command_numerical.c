@@ -16,23 +16,36 @@ typedef struct settings {
     const char *device, *dtype, *gemm, *output;
 } settings;
 
-static const settings defaults = {.steps = 40, .iterations = 500, .lower_rate = 0.0005, .upper_rate = 0.1, .x0 = 1, .y0 = 2, .projection = true,
-                                  .truncation = true, .initialization_auxiliary = true, .dtype = "double", .gemm = "auto"};
+static const settings defaults = {.steps = 40,
+                                  .iterations = 500,
+                                  .lower_rate = 0.0005,
+                                  .upper_rate = 0.1,
+                                  .x0 = 1,
+                                  .y0 = 2,
+                                  .projection = true,
+                                  .truncation = true,
+                                  .initialization_auxiliary = true,
+                                  .dtype = "double",
+                                  .gemm = "auto"};
 
 #define AT(field) offsetof(settings, field)
 static const option_spec options[] = {
     {"steps", OPTION_INTEGER, AT(steps), 1, 1e6, NULL, "lower steps T of each upper iteration"},
     {"iterations", OPTION_INTEGER, AT(iterations), 1, 1e9, NULL, "upper iterations"},
     {"lower-rate", OPTION_REAL, AT(lower_rate), 0, 1e6, NULL, "step of gradient descent on y"},
-    {"upper-rate", OPTION_REAL, AT(upper_rate), 0, 1e6, NULL, "step of gradient descent on x and on the initialization z"},
+    {"upper-rate", OPTION_REAL, AT(upper_rate), 0, 1e6, NULL,
+     "step of gradient descent on x and on the initialization z"},
     {"x0", OPTION_REAL, AT(x0), 1, 10, NULL, "x at the start"},
     {"y0", OPTION_REAL, AT(y0), -2, 2, NULL, "z at the start"},
     {"projection", OPTION_OFF, AT(projection), 0, 0, NULL, "do not project y to [-2, 2] at every lower step"},
     {"truncation", OPTION_OFF, AT(truncation), 0, 0, NULL, "differentiate the whole loop, not up to max_loss_iter"},
-    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL, "do not learn z: every loop starts from y0"},
-    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL, "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
+    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL,
+     "do not learn z: every loop starts from y0"},
+    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
+     "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
     {"seed", OPTION_INTEGER, AT(seed), 0, 9e15, NULL, "of random numbers (this example draws none)"},
-    {"device", OPTION_TEXT, AT(device), 0, 0, NULL, "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
+    {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
+     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type"},
     {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products (this example has none)"},
     {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
@@ -44,12 +57,18 @@ static bool preset(const char *name, void *target) {
     return !strcmp(name, "paper");
 }
 
-static const command_spec command = {.name = "numerical",
-                                     .summary = "The numerical example of the IAPTT-GM paper: min over x in [1, 10] of F = x + x y, y in [-2, 2] a minimum of\n"
-                                                "f = -sin(x y). The solution is x = 11 pi / 4, y = -2.",
-                                     .options = options, .settings_size = sizeof(settings), .defaults = &defaults, .preset = preset};
+static const command_spec command = {
+    .name = "numerical",
+    .summary =
+        "The numerical example of the IAPTT-GM paper: min over x in [1, 10] of F = x + x y, y in [-2, 2] a minimum of\n"
+        "f = -sin(x y). The solution is x = 11 pi / 4, y = -2.",
+    .options = options,
+    .settings_size = sizeof(settings),
+    .defaults = &defaults,
+    .preset = preset};
 
-static const char *const columns[] = {"iteration", "upper_loss", "upper_loss_T", "max_loss_iter", "x", "z", "x_gradient", "z_gradient", "seconds"};
+static const char *const columns[] = {"iteration", "upper_loss", "upper_loss_T", "max_loss_iter", "x",
+                                      "z",         "x_gradient", "z_gradient",   "seconds"};
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
 
 typedef struct problem {
@@ -68,7 +87,8 @@ typedef struct problem {
 
 static blo_node *lower_objective(const blo_state *state, void *user) {
     (void)user;
-    return blo_neg(blo_sin(blo_mul(blo_model_parameter(state->upper_model, "x"), blo_model_parameter(state->lower_model, "y"))));
+    return blo_neg(
+        blo_sin(blo_mul(blo_model_parameter(state->upper_model, "x"), blo_model_parameter(state->lower_model, "y"))));
 }
 
 static blo_node *upper_objective(const blo_state *state, void *user) {
@@ -78,7 +98,8 @@ static blo_node *upper_objective(const blo_state *state, void *user) {
 }
 
 static blo_status one_parameter(problem *p, blo_model **model, const char *name, double value) {
-    blo_status status = blo_model_create(p->context, !strcmp(p->settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT, model);
+    blo_status status =
+        blo_model_create(p->context, !strcmp(p->settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT, model);
     if (status == BLO_OK)
         status = blo_model_add(*model, name, 0, NULL);
     return status == BLO_OK ? blo_model_set(*model, name, &value, 1) : status;
@@ -106,7 +127,8 @@ static blo_status open_problem(problem *p) {
     if (status == BLO_OK)
         status = one_parameter(p, &p->lower, "y", s->y0);
     if (status == BLO_OK)
-        status = blo_lower_solver_create(lower_objective, upper_objective, NULL, p->upper, p->lower, &lower, &p->solver);
+        status =
+            blo_lower_solver_create(lower_objective, upper_objective, NULL, p->upper, p->lower, &lower, &p->solver);
     if (status == BLO_OK)
         status = blo_iapttgm_create(upper_objective, NULL, p->upper, p->lower, &p->method);
     if (status == BLO_OK)
@@ -196,12 +218,13 @@ static int run(problem *p, run_folder *folder) {
     }
     progress_end();
     if (p->done)
-        printf("x %.6f, z %.6f: distance to the solution (11 pi / 4, -2) is %.6f; %.3f ms per upper iteration\n", p->x, p->z,
-               hypot(p->x - solution, p->z + 2), 1e3 * p->seconds / p->done);
+        printf("x %.6f, z %.6f: distance to the solution (11 pi / 4, -2) is %.6f; %.3f ms per upper iteration\n", p->x,
+               p->z, hypot(p->x - solution, p->z + 2), 1e3 * p->seconds / p->done);
     if (folder && save(p, folder, row) != EXIT_DONE)
         status = EXIT_FAILED;
     if (interrupt_asked() && status == EXIT_DONE)
-        status = complain(EXIT_FAILED, "interrupted after %d of %lld upper iterations", p->done, (long long)p->settings->iterations);
+        status = complain(EXIT_FAILED, "interrupted after %d of %lld upper iterations", p->done,
+                          (long long)p->settings->iterations);
     return status;
 }
 

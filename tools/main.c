@@ -16,7 +16,8 @@ static const struct {
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(void) {
-    printf("usage: clbilevel COMMAND [options]\n\nGradient-based bilevel optimisation on any OpenCL device (IAPTT-GM).\n\nCommands:\n");
+    printf("usage: clbilevel COMMAND [options]\n\nGradient-based bilevel optimisation on any OpenCL device "
+           "(IAPTT-GM).\n\nCommands:\n");
     for (int i = 0; i < N_COMMANDS; i++)
         printf("  %-16s %s\n", commands[i].name, commands[i].summary);
     printf("\nclbilevel COMMAND --help lists the command's options. --version prints the version.\n"

@@ -71,7 +71,8 @@ static int set_choice(const option_spec *spec, const char *text, const char **va
 static int set_value(const option_spec *spec, const char *text, void *settings) {
     void *target = (char *)settings + spec->offset;
     switch (spec->kind) {
-    case OPTION_INTEGER: case OPTION_BYTES: return set_integer(spec, text, target);
+    case OPTION_INTEGER:
+    case OPTION_BYTES: return set_integer(spec, text, target);
     case OPTION_REAL: return set_real(spec, text, target);
     case OPTION_CHOICE: return set_choice(spec, text, target);
     case OPTION_TEXT:
@@ -105,7 +106,8 @@ static const option_spec *find_key(const command_spec *command, const char *want
 
 static int set_from_json(const option_spec *spec, const char *path, json_t *value, void *settings) {
     char text[64];
-    bool is_flag = spec->kind == OPTION_ON || spec->kind == OPTION_OFF, is_text = spec->kind == OPTION_TEXT || spec->kind == OPTION_CHOICE;
+    bool is_flag = spec->kind == OPTION_ON || spec->kind == OPTION_OFF,
+         is_text = spec->kind == OPTION_TEXT || spec->kind == OPTION_CHOICE;
     if (json_is_null(value) && spec->kind == OPTION_TEXT)
         return EXIT_DONE;
     if (is_flag && json_is_boolean(value)) {
@@ -125,7 +127,9 @@ static int set_from_json(const option_spec *spec, const char *path, json_t *valu
         return set_value(spec, text, settings);
     }
     return complain(EXIT_USAGE, "%s: \"%s\" has a value of the wrong kind; want %s", path, spec->name,
-                    is_flag ? "true or false" : is_text ? "a text" : "a number");
+                    is_flag   ? "true or false"
+                    : is_text ? "a text"
+                              : "a number");
 }
 
 static int read_config(const command_spec *command, const char *path, void *settings, json_t **config) {
@@ -159,7 +163,8 @@ static void print_default(const option_spec *spec, const void *settings) {
             printf(" [%lld]", (long long)*(const int64_t *)value);
         break;
     case OPTION_REAL: printf(" [%g]", *(const double *)value); break;
-    case OPTION_TEXT: case OPTION_CHOICE:
+    case OPTION_TEXT:
+    case OPTION_CHOICE:
         if (*(const char *const *)value)
             printf(" [%s]", *(const char *const *)value);
         break;
@@ -168,19 +173,22 @@ static void print_default(const option_spec *spec, const void *settings) {
 }
 
 static void print_help(const command_spec *command) {
-    printf("usage: clbilevel %s [options]\n\n%s\n\nOptions, with their defaults in brackets:\n", command->name, command->summary);
+    printf("usage: clbilevel %s [options]\n\n%s\n\nOptions, with their defaults in brackets:\n", command->name,
+           command->summary);
     for (const option_spec *spec = command->options; spec->name; spec++) {
         static const char *const kinds[] = {" N", " X", " BYTES", " TEXT", "", "", ""};
         char left[NAME_LENGTH * 2];
-        snprintf(left, sizeof left, "--%s%s%s%s%s", spec->kind == OPTION_OFF ? "no-" : "", spec->name, kinds[spec->kind],
-                 spec->kind == OPTION_CHOICE ? " " : "", spec->kind == OPTION_CHOICE ? spec->choices : "");
+        snprintf(left, sizeof left, "--%s%s%s%s%s", spec->kind == OPTION_OFF ? "no-" : "", spec->name,
+                 kinds[spec->kind], spec->kind == OPTION_CHOICE ? " " : "",
+                 spec->kind == OPTION_CHOICE ? spec->choices : "");
         printf("  %-34s %s", left, spec->help);
         print_default(spec, command->defaults);
         putchar('\n');
     }
     if (command->preset)
         printf("  %-34s %s\n", "--preset paper", "the settings of the paper's code");
-    printf("  %-34s %s\n  %-34s %s\n", "--config FILE", "options from a JSON object, by the same names; the command line wins", "--help", "this text");
+    printf("  %-34s %s\n  %-34s %s\n", "--config FILE",
+           "options from a JSON object, by the same names; the command line wins", "--help", "this text");
 }
 
 /* --- the command line --- */
@@ -223,8 +231,8 @@ static int scan(parse *p, int argc, char **argv) {
         if (code == ':')
             return complain(EXIT_USAGE, "%s wants a value", given);
         if (code == '?')
-            return complain(EXIT_USAGE, "%s is no option of clbilevel %s, or an ambiguous one; see clbilevel %s --help", given, p->command->name,
-                            p->command->name);
+            return complain(EXIT_USAGE, "%s is no option of clbilevel %s, or an ambiguous one; see clbilevel %s --help",
+                            given, p->command->name, p->command->name);
         if (code == CODE_HELP)
             p->help = true;
         else if (code == CODE_CONFIG)
@@ -236,7 +244,9 @@ static int scan(parse *p, int argc, char **argv) {
         if (status != EXIT_DONE)
             return status;
     }
-    return optind < argc ? complain(EXIT_USAGE, "stray argument \"%s\": clbilevel %s takes options only", argv[optind], p->command->name) : EXIT_DONE;
+    return optind < argc ? complain(EXIT_USAGE, "stray argument \"%s\": clbilevel %s takes options only", argv[optind],
+                                    p->command->name)
+                         : EXIT_DONE;
 }
 
 int options_parse(const command_spec *command, int argc, char **argv, void *settings, json_t **config, bool *help) {
@@ -265,12 +275,15 @@ json_t *options_resolved(const command_spec *command, const void *settings) {
         json_t *item = NULL;
         key_of(spec, key);
         switch (spec->kind) {
-        case OPTION_INTEGER: case OPTION_BYTES: item = json_integer(*(const int64_t *)value); break;
+        case OPTION_INTEGER:
+        case OPTION_BYTES: item = json_integer(*(const int64_t *)value); break;
         case OPTION_REAL: item = json_real(*(const double *)value); break;
-        case OPTION_TEXT: case OPTION_CHOICE:
+        case OPTION_TEXT:
+        case OPTION_CHOICE:
             item = *(const char *const *)value ? json_string(*(const char *const *)value) : json_null();
             break;
-        case OPTION_ON: case OPTION_OFF: item = json_boolean(*(const bool *)value); break;
+        case OPTION_ON:
+        case OPTION_OFF: item = json_boolean(*(const bool *)value); break;
         }
         json_object_set_new(object, key, item);
     }

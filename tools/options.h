@@ -1,4 +1,5 @@
-/* Options of the subcommands as tables: parsing, ranges, help and the resolved configuration all come from one place. */
+/* Options of the subcommands as tables: parsing, ranges, help and the resolved configuration all come from one place.
+ */
 #ifndef CLBILEVEL_TOOLS_OPTIONS_H
 #define CLBILEVEL_TOOLS_OPTIONS_H
 
@@ -23,10 +24,10 @@ typedef enum option_kind {
 typedef struct option_spec {
     const char *name; /* without dashes in front; of OPTION_OFF without "no-" */
     option_kind kind;
-    size_t offset;      /* of the value in the command's settings */
-    double lo, hi;      /* of numbers, both allowed */
+    size_t offset;       /* of the value in the command's settings */
+    double lo, hi;       /* of numbers, both allowed */
     const char *choices; /* "linear|mlp" */
-    const char *help;   /* one line, with the unit */
+    const char *help;    /* one line, with the unit */
 } option_spec;
 
 typedef struct command_spec {
@@ -38,9 +39,9 @@ typedef struct command_spec {
     bool (*preset)(const char *name, void *settings);
 } command_spec;
 
-/* Fills SETTINGS from the defaults, a --preset, a --config file and the command line, in that order. Returns EXIT_DONE to go on,
- * or the status to exit with; *HELP is set when only the help was asked for (it has been printed). Texts point into ARGV or
- * into *CONFIG, which the caller gives back with json_decref() at the end. */
+/* Fills SETTINGS from the defaults, a --preset, a --config file and the command line, in that order. Returns EXIT_DONE
+ * to go on, or the status to exit with; *HELP is set when only the help was asked for (it has been printed). Texts
+ * point into ARGV or into *CONFIG, which the caller gives back with json_decref() at the end. */
 int options_parse(const command_spec *command, int argc, char **argv, void *settings, json_t **config, bool *help);
 
 /* The settings as a JSON object, names with underscores. */

@@ -15,7 +15,8 @@ static void on_interrupt(int number) {
 }
 
 void interrupt_catch(void) {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND}; /* a second Ctrl-C ends at once */
+    struct sigaction action = {.sa_handler = on_interrupt,
+                               .sa_flags = (int)SA_RESETHAND}; /* a second Ctrl-C ends at once */
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }

@@ -49,7 +49,8 @@ static int append(char **text, size_t *size, const char *more) {
     return EXIT_DONE;
 }
 
-int run_folder_open(run_folder *folder, const char *path, const json_t *config, int n_columns, const char *const *columns) {
+int run_folder_open(run_folder *folder, const char *path, const json_t *config, int n_columns,
+                    const char *const *columns) {
     *folder = (run_folder){.path = path, .n_columns = n_columns, .columns = columns};
     struct stat information;
     if (mkdir(path, 0777) != 0 && (errno != EEXIST || stat(path, &information) != 0 || !S_ISDIR(information.st_mode)))
@@ -71,7 +72,9 @@ int run_folder_row(run_folder *folder, const double *values) {
         snprintf(cell, sizeof cell, "%.17g%s", values[i], i + 1 < folder->n_columns ? "," : "\n");
         if (append(&folder->csv, &folder->csv_size, cell))
             break;
-        json_t *value = !isfinite(values[i]) ? json_null() : whole ? json_integer((json_int_t)values[i]) : json_real(values[i]);
+        json_t *value = !isfinite(values[i]) ? json_null()
+                        : whole              ? json_integer((json_int_t)values[i])
+                                             : json_real(values[i]);
         json_object_set_new(row, folder->columns[i], value);
     }
     char *line = json_dumps(row, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
@@ -85,17 +88,21 @@ int run_folder_row(run_folder *folder, const double *values) {
 
 int run_folder_flush(run_folder *folder) {
     int status = write_file(folder, "metrics.csv", folder->csv, folder->csv_size);
-    return status == EXIT_DONE ? write_file(folder, "metrics.jsonl", folder->lines ? folder->lines : "", folder->lines_size) : status;
+    return status == EXIT_DONE
+               ? write_file(folder, "metrics.jsonl", folder->lines ? folder->lines : "", folder->lines_size)
+               : status;
 }
 
 int run_folder_json(const run_folder *folder, const char *name, const json_t *value) {
     char *text = json_dumps(value, JSON_INDENT(2) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(17));
-    int status = text ? write_file(folder, name, text, strlen(text)) : complain(EXIT_FAILED, "%s/%s: no memory", folder->path, name);
+    int status = text ? write_file(folder, name, text, strlen(text))
+                      : complain(EXIT_FAILED, "%s/%s: no memory", folder->path, name);
     free(text);
     return status;
 }
 
-int run_folder_array(const run_folder *folder, const char *name, blo_dtype dtype, int rank, const int64_t *shape, const void *data) {
+int run_folder_array(const run_folder *folder, const char *name, blo_dtype dtype, int rank, const int64_t *shape,
+                     const void *data) {
     char path[PATH_LENGTH], message[512];
     if (path_of(folder, name, "", path))
         return EXIT_FAILED;

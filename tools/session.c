@@ -6,7 +6,8 @@
 
 #include "options.h"
 
-int session_open(blo_context **context, const char *device, const char *gemm, const char *dtype, int64_t memory, int64_t seed) {
+int session_open(blo_context **context, const char *device, const char *gemm, const char *dtype, int64_t memory,
+                 int64_t seed) {
     char message[1024];
     blo_context_options options;
     blo_context_options_default(&options);
@@ -15,9 +16,11 @@ int session_open(blo_context **context, const char *device, const char *gemm, co
     options.memory_budget = (uint64_t)memory;
     options.seed = (uint64_t)seed;
     if (blo_context_create(&options, context, message, sizeof message) != BLO_OK)
-        return complain(EXIT_FAILED, "%s%s%s%s", device ? "--device " : "", device ? device : "", device ? ": " : "", message);
+        return complain(EXIT_FAILED, "%s%s%s%s", device ? "--device " : "", device ? device : "", device ? ": " : "",
+                        message);
     if (!strcmp(dtype, "double") && !blo_context_has_double(*context))
-        return complain(EXIT_FAILED, "--dtype double: device \"%s\" has no double; want float", blo_context_device_name(*context));
+        return complain(EXIT_FAILED, "--dtype double: device \"%s\" has no double; want float",
+                        blo_context_device_name(*context));
     return EXIT_DONE;
 }
 

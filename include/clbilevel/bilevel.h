@@ -1,6 +1,7 @@
 /* The bilevel problem and IAPTT-GM: min over x of F(x, y), y a solution of min over y of f(x, y).
- * R. Liu, Y. Liu, S. Zeng, J. Zhang, "Towards Gradient-based Bilevel Optimization with Non-convex Followers and Beyond",
- * NeurIPS 2021. x: the upper model; y: the lower model; z: the lower model's initialization, learned as well. */
+ * R. Liu, Y. Liu, S. Zeng, J. Zhang, "Towards Gradient-based Bilevel Optimization with Non-convex Followers and
+ * Beyond", NeurIPS 2021. x: the upper model; y: the lower model; z: the lower model's initialization, learned as well.
+ */
 #ifndef CLBILEVEL_BILEVEL_H
 #define CLBILEVEL_BILEVEL_H
 
@@ -26,10 +27,16 @@ typedef struct blo_state {
 /* Returns the scalar loss, or any node where a function is wanted (a projection, a learning rate). NULL: a mistake. */
 typedef blo_node *(*blo_objective)(const blo_state *state, void *user);
 
-/* A named extra input: the whole tensor, or of a per-step input the row of this step. An unknown name is the graph's error. */
+/* A named extra input: the whole tensor, or of a per-step input the row of this step. An unknown name is the graph's
+ * error. */
 BLO_API blo_node *blo_state_input(const blo_state *state, const char *name);
 
-typedef enum blo_projection { BLO_PROJECT_NONE = 0, BLO_PROJECT_BOX, BLO_PROJECT_BALL, BLO_PROJECT_FUNCTION } blo_projection;
+typedef enum blo_projection {
+    BLO_PROJECT_NONE = 0,
+    BLO_PROJECT_BOX,
+    BLO_PROJECT_BALL,
+    BLO_PROJECT_FUNCTION
+} blo_projection;
 
 /* A traced projection of one lower parameter: NAME's new VALUE -> the projected one, of the same shape. */
 typedef blo_node *(*blo_project)(const blo_state *state, const char *name, blo_node *value, void *user);
@@ -37,62 +44,70 @@ typedef blo_node *(*blo_project)(const blo_state *state, const char *name, blo_n
 typedef struct blo_lower_options {
     int lower_loop;                  /* T >= 1 steps; default 100 */
     blo_optimizer_options optimizer; /* the lower step; default SGD, learning rate 0.1 */
-    blo_objective learning_rate;     /* NULL: optimizer.learning_rate; else a traced [] (an upper variable, a per-step input …) */
+    blo_objective
+        learning_rate; /* NULL: optimizer.learning_rate; else a traced [] (an upper variable, a per-step input …) */
     void *learning_rate_user;
-    blo_projection projection;       /* after every lower step; default none */
-    double box_lo, box_hi;           /* BOX: every element to [lo,hi] */
-    double ball_radius;              /* BALL: each parameter's 2-norm to at most this */
-    blo_project project;             /* FUNCTION */
+    blo_projection projection; /* after every lower step; default none */
+    double box_lo, box_hi;     /* BOX: every element to [lo,hi] */
+    double ball_radius;        /* BALL: each parameter's 2-norm to at most this */
+    blo_project project;       /* FUNCTION */
     void *project_user;
-    bool acquire_max_loss;           /* evaluate F at every step; default true. False: only at T */
-    bool truncation;                 /* default true; false: max_loss_iter is T, ordinary reverse-mode unrolling */
-    bool initialization_auxiliary;   /* default true: z gets a gradient; false: z is no upper variable */
-    bool warm_start;                 /* default false; true: a loop starts from the last y_T (needs initialization_auxiliary off) */
-    uint64_t memory_budget;          /* bytes for the whole pool; default 0: the context's */
+    bool acquire_max_loss;         /* evaluate F at every step; default true. False: only at T */
+    bool truncation;               /* default true; false: max_loss_iter is T, ordinary reverse-mode unrolling */
+    bool initialization_auxiliary; /* default true: z gets a gradient; false: z is no upper variable */
+    bool warm_start; /* default false; true: a loop starts from the last y_T (needs initialization_auxiliary off) */
+    uint64_t memory_budget; /* bytes for the whole pool; default 0: the context's */
 } blo_lower_options;
 
 BLO_API void blo_lower_options_default(blo_lower_options *options);
 
 /* --- the lower solver --- */
 
-/* LOWER_OBJECTIVE f and UPPER_OBJECTIVE F are traced at the first loop (and again for new shapes) with USER. UPPER_MODEL may be
- * NULL (no x) or LOWER_MODEL itself (x and z are one set; each contribution is added once). OPTIONS may be NULL. Nothing runs on the device.
- * Errors: ARGUMENT (with the option's name), STATE (models of two contexts), MEMORY. Owner: the caller. */
+/* LOWER_OBJECTIVE f and UPPER_OBJECTIVE F are traced at the first loop (and again for new shapes) with USER.
+ * UPPER_MODEL may be NULL (no x) or LOWER_MODEL itself (x and z are one set; each contribution is added once). OPTIONS
+ * may be NULL. Nothing runs on the device. Errors: ARGUMENT (with the option's name), STATE (models of two contexts),
+ * MEMORY. Owner: the caller. */
 BLO_API blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective upper_objective, void *user,
-                                           blo_model *upper_model, blo_model *lower_model, const blo_lower_options *options,
-                                           blo_lower_solver **solver);
+                                           blo_model *upper_model, blo_model *lower_model,
+                                           const blo_lower_options *options, blo_lower_solver **solver);
 BLO_API void blo_lower_solver_destroy(blo_lower_solver *solver);
 
-/* A named input of the objectives. PER_STEP: TENSOR's first axis is T, and step k sees row k (F at y_k sees row k-1). The tensor may
- * be replaced by one of equal shape and dtype between loops without re-tracing. Errors: ARGUMENT, SHAPE, MEMORY. */
-BLO_API blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor, bool per_step);
+/* A named input of the objectives. PER_STEP: TENSOR's first axis is T, and step k sees row k (F at y_k sees row k-1).
+ * The tensor may be replaced by one of equal shape and dtype between loops without re-tracing. Errors: ARGUMENT, SHAPE,
+ * MEMORY. */
+BLO_API blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor,
+                                              bool per_step);
 
-/* Runs the loop: y_0 = z, T steps, F at every step; one wait. Any of the four tensors may be NULL if the objectives do not use it.
- * *TRAJECTORY: NULL on first use: created, the caller destroys it; else reused, and what it held is overwritten. *MAX_LOSS_ITER
- * (may be NULL): the pessimistic step, 1 … T, smallest at a tie (T with truncation off).
- * Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that would do), NUMERIC (with the step), MEMORY, BUILD, DEVICE. */
+/* Runs the loop: y_0 = z, T steps, F at every step; one wait. Any of the four tensors may be NULL if the objectives do
+ * not use it. *TRAJECTORY: NULL on first use: created, the caller destroys it; else reused, and what it held is
+ * overwritten. *MAX_LOSS_ITER (may be NULL): the pessimistic step, 1 … T, smallest at a tie (T with truncation off).
+ * Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that would do), NUMERIC (with the
+ * step), MEMORY, BUILD, DEVICE. */
 BLO_API blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, blo_tensor *train_target,
-                                      blo_tensor *validate_data, blo_tensor *validate_target, blo_trajectory **trajectory,
-                                      int *max_loss_iter);
+                                      blo_tensor *validate_data, blo_tensor *validate_target,
+                                      blo_trajectory **trajectory, int *max_loss_iter);
 
 /* --- the trajectory (the auxiliary model) --- */
 BLO_API void blo_trajectory_destroy(blo_trajectory *trajectory);
 BLO_API int blo_trajectory_steps(const blo_trajectory *trajectory); /* T */
 /* F(x, y_k), k = 1 … T, into LOSSES[T] (NaN where acquire_max_loss was off). No wait. Errors: ARGUMENT, STATE. */
 BLO_API blo_status blo_trajectory_losses(const blo_trajectory *trajectory, double *losses, int count);
-/* Parameter NAME of y_k, 0 <= k <= T, recomputed if its snapshot was thinned. Waits. Errors: ARGUMENT, SHAPE, STATE, DEVICE. */
-BLO_API blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *name, double *values, int64_t count);
+/* Parameter NAME of y_k, 0 <= k <= T, recomputed if its snapshot was thinned. Waits. Errors: ARGUMENT, SHAPE, STATE,
+ * DEVICE. */
+BLO_API blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *name, double *values,
+                                      int64_t count);
 /* The scalar OBJECTIVE(x, y_k) on DATA and TARGET, compiled once per objective, user and shapes. Waits. */
 BLO_API blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user,
                                            blo_tensor *data, blo_tensor *target, double *value);
 
 typedef struct blo_trajectory_report {
-    int snapshots;            /* states kept of the last loop, y_0 included */
-    uint64_t snapshot_bytes;  /* of one state */
-    uint64_t recomputed_steps;/* lower steps run again by sweeps since the loop, beyond the one each adjoint step contains */
-    uint64_t loop_launches;   /* kernels enqueued by the last loop */
-    uint64_t sweep_launches;  /* kernels enqueued by the last compute_gradients */
-    int launches_per_step;    /* of one lower step, without F */
+    int snapshots;             /* states kept of the last loop, y_0 included */
+    uint64_t snapshot_bytes;   /* of one state */
+    uint64_t recomputed_steps; /* lower steps run again by sweeps since the loop, beyond the one each adjoint step
+                                  contains */
+    uint64_t loop_launches;    /* kernels enqueued by the last loop */
+    uint64_t sweep_launches;   /* kernels enqueued by the last compute_gradients */
+    int launches_per_step;     /* of one lower step, without F */
 } blo_trajectory_report;
 BLO_API void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_report *report);
 
@@ -103,25 +118,29 @@ BLO_API blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective ob
 /* --- IAPTT-GM --- */
 
 /* UPPER_OBJECTIVE F is traced with USER. Errors: ARGUMENT, STATE, MEMORY. Owner: the caller. */
-BLO_API blo_status blo_iapttgm_create(blo_objective upper_objective, void *user, blo_model *upper_model, blo_model *lower_model,
-                                      blo_iapttgm **method);
+BLO_API blo_status blo_iapttgm_create(blo_objective upper_objective, void *user, blo_model *upper_model,
+                                      blo_model *lower_model, blo_iapttgm **method);
 BLO_API void blo_iapttgm_destroy(blo_iapttgm *method);
 
-/* Queues the truncated backward sweep and adds g_x into the upper model's gradients and g_z into the lower model's (section 4.1 of
- * the paper); changes no parameter. VALIDATE_DATA and VALIDATE_TARGET may differ from the loop's. MAX_LOSS_ITER: one entry per task
- * (here one), 1 … T. UPPER_LOSS (may be NULL): F at that step; waits only if the loop did not compute it already. A NaN or an infinity
- * in the sweep is flagged on the device, keeps the gradients as they were, and is reported at the next wait.
- * Errors: STATE (no loop yet, another solver's models, overwritten, x changed since the loop), ARGUMENT, SHAPE, DTYPE, BUDGET, DEVICE. */
-BLO_API blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor *validate_data, blo_tensor *validate_target,
-                                                 blo_trajectory *trajectory, const int *max_loss_iter, double *upper_loss);
+/* Queues the truncated backward sweep and adds g_x into the upper model's gradients and g_z into the lower model's
+ * (section 4.1 of the paper); changes no parameter. VALIDATE_DATA and VALIDATE_TARGET may differ from the loop's.
+ * MAX_LOSS_ITER: one entry per task (here one), 1 … T. UPPER_LOSS (may be NULL): F at that step; waits only if the loop
+ * did not compute it already. A NaN or an infinity in the sweep is flagged on the device, keeps the gradients as they
+ * were, and is reported at the next wait. Errors: STATE (no loop yet, another solver's models, overwritten, x changed
+ * since the loop), ARGUMENT, SHAPE, DTYPE, BUDGET, DEVICE. */
+BLO_API blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor *validate_data,
+                                                 blo_tensor *validate_target, blo_trajectory *trajectory,
+                                                 const int *max_loss_iter, double *upper_loss);
 
 /* What blo_iapttgm_solve() tells after each upper iteration; returning false ends it there with BLO_OK. */
 typedef bool (*blo_progress)(int iteration, double upper_loss, int max_loss_iter, void *user);
 
-/* ITERATIONS whole upper iterations: gradients cleared, loop, sweep, then a step of each of the N OPTIMIZERS. PROGRESS may be NULL. */
-BLO_API blo_status blo_iapttgm_solve(blo_iapttgm *method, blo_lower_solver *solver, int n, blo_optimizer *const *optimizers,
-                                     blo_tensor *train_data, blo_tensor *train_target, blo_tensor *validate_data,
-                                     blo_tensor *validate_target, int iterations, blo_progress progress, void *user);
+/* ITERATIONS whole upper iterations: gradients cleared, loop, sweep, then a step of each of the N OPTIMIZERS. PROGRESS
+ * may be NULL. */
+BLO_API blo_status blo_iapttgm_solve(blo_iapttgm *method, blo_lower_solver *solver, int n,
+                                     blo_optimizer *const *optimizers, blo_tensor *train_data, blo_tensor *train_target,
+                                     blo_tensor *validate_data, blo_tensor *validate_target, int iterations,
+                                     blo_progress progress, void *user);
 
 #ifdef __cplusplus
 }

@@ -1,5 +1,6 @@
 /* A context: one OpenCL device with its in-order queue, memory pool, kernel library and seed.
- * Contexts share nothing: two contexts in two threads are independent. One context is not to be used by two threads at once. */
+ * Contexts share nothing: two contexts in two threads are independent. One context is not to be used by two threads at
+ * once. */
 #ifndef CLBILEVEL_CONTEXT_H
 #define CLBILEVEL_CONTEXT_H
 
@@ -17,7 +18,6 @@ typedef struct blo_context_options {
     uint64_t seed;            /* of the context's random generator; default 0 */
     const char *cache_folder; /* where built programs are kept; NULL: the user's cache folder; "": nowhere */
     const char *dump_folder;  /* every emitted kernel is written there as a .cl file; NULL: not */
-    bool profile;             /* time every launch on the device; default false */
 } blo_context_options;
 
 /* Counters since the context was made. */
@@ -45,7 +45,8 @@ BLO_API void blo_context_destroy(blo_context *context);
 /* The sentence of the last failed call on this context or on anything made from it; "" when none failed. */
 BLO_API const char *blo_context_error(const blo_context *context);
 
-/* Waits until the device has done all queued work. Errors: DEVICE; NUMERIC if the device flagged a value since the last wait. */
+/* Waits until the device has done all queued work. Errors: DEVICE; NUMERIC if the device flagged a value since the last
+ * wait. */
 BLO_API blo_status blo_context_finish(blo_context *context);
 
 BLO_API void blo_context_statistics(const blo_context *context, blo_statistics *statistics);
@@ -56,8 +57,9 @@ BLO_API uint64_t blo_context_memory_budget(const blo_context *context);
 /* Number of OpenCL devices, over all platforms, in the order of their indices. */
 BLO_API int blo_device_count(void);
 
-/* One fact about device INDEX, written to TEXT (at most SIZE bytes with the final zero). KEY: "name", "platform", "version",
- * "driver", "type", "units", "memory", "max-allocation", "double", "float-vector", "extensions". Errors: ARGUMENT, NO_DEVICE. */
+/* One fact about device INDEX, written to TEXT (at most SIZE bytes with the final zero). KEY: "name", "platform",
+ * "version", "driver", "type", "units", "memory", "max-allocation", "double", "float-vector", "extensions". Errors:
+ * ARGUMENT, NO_DEVICE. */
 BLO_API blo_status blo_device_describe(int index, const char *key, char *text, size_t size);
 
 #ifdef __cplusplus

@@ -1,10 +1,11 @@
 /* Graphs: what an objective builds. Every operation is differentiable to any order, in the same operations.
  *
- * Errors stick to the graph: the first mistake is kept (blo_graph_error), every later call returns NULL quietly, and a NULL
- * operand gives NULL; so building needs no checks in between. Nodes belong to their graph and die with it.
- * Shapes are written [N,D]; binary operations broadcast as NumPy does (right-aligned, extents equal or 1) and want equal dtypes.
- * Derivative conventions: relu'(0) = 0; abs'(0) = 0; minimum and maximum give half to each at a tie; blo_max_axes gives equal
- * shares at ties; clamp has derivative 1 where lo <= x <= hi, else 0; sqrt and log at 0 follow IEEE; norm has derivative 0 at 0. */
+ * Errors stick to the graph: the first mistake is kept (blo_graph_error), every later call returns NULL quietly, and a
+ * NULL operand gives NULL; so building needs no checks in between. Nodes belong to their graph and die with it. Shapes
+ * are written [N,D]; binary operations broadcast as NumPy does (right-aligned, extents equal or 1) and want equal
+ * dtypes. Derivative conventions: relu'(0) = 0; abs'(0) = 0; minimum and maximum give half to each at a tie;
+ * blo_max_axes gives equal shares at ties; clamp has derivative 1 where lo <= x <= hi, else 0; sqrt and log at 0 follow
+ * IEEE; norm has derivative 0 at 0. */
 #ifndef CLBILEVEL_GRAPH_H
 #define CLBILEVEL_GRAPH_H
 
@@ -25,18 +26,22 @@ BLO_API void blo_graph_destroy(blo_graph *graph);
 BLO_API const char *blo_graph_error(const blo_graph *graph);
 BLO_API blo_status blo_graph_status(const blo_graph *graph);
 
-/* Writes the nodes that the N outputs depend on as DOT to the file PATH ("-": standard output). Errors: ARGUMENT, FILE. */
+/* Writes the nodes that the N outputs depend on as DOT to the file PATH ("-": standard output). Errors: ARGUMENT, FILE.
+ */
 BLO_API blo_status blo_graph_dump(int n, blo_node *const *outputs, const char *path);
 
-/* An input [shape]; inputs are numbered in the order of these calls, and bound to tensors when the function is called. */
+/* An input [shape]; inputs are numbered in the order of these calls, and bound to tensors when the function is called.
+ */
 BLO_API blo_node *blo_graph_input(blo_graph *graph, const char *name, blo_dtype dtype, int rank, const int64_t *shape);
 
 BLO_API blo_node *blo_constant(blo_graph *graph, blo_dtype dtype, double value); /* a scalar, [] */
 BLO_API blo_node *blo_full(blo_graph *graph, blo_dtype dtype, double value, int rank, const int64_t *shape);
-BLO_API blo_node *blo_iota(blo_graph *graph, blo_dtype dtype, int rank, const int64_t *shape, int axis); /* the index along AXIS */
+BLO_API blo_node *blo_iota(blo_graph *graph, blo_dtype dtype, int rank, const int64_t *shape,
+                           int axis); /* the index along AXIS */
 
-/* Uniform numbers in [0,1) of Philox 4x32-10 (Salmon et al., SC 2011): key SEED, counter (element index, COUNTER), COUNTER an
- * int32 scalar node (for instance the state's step). float: 24 bits, double: 53 bits, the same on every device. */
+/* Uniform numbers in [0,1) of Philox 4x32-10 (Salmon et al., SC 2011): key SEED, counter (element index, COUNTER),
+ * COUNTER an int32 scalar node (for instance the state's step). float: 24 bits, double: 53 bits, the same on every
+ * device. */
 BLO_API blo_node *blo_random_uniform(blo_node *counter, uint64_t seed, blo_dtype dtype, int rank, const int64_t *shape);
 /* Standard normals by Box and Muller from two such uniforms. */
 BLO_API blo_node *blo_random_normal(blo_node *counter, uint64_t seed, blo_dtype dtype, int rank, const int64_t *shape);
@@ -83,7 +88,8 @@ BLO_API blo_node *blo_not_equal(blo_node *a, blo_node *b);
 BLO_API blo_node *blo_logical_and(blo_node *a, blo_node *b); /* uint8 */
 BLO_API blo_node *blo_logical_or(blo_node *a, blo_node *b);
 
-/* CONDITION (uint8) ? A : B, broadcast; the derivative flows only to the side chosen (a mask selects, it never multiplies). */
+/* CONDITION (uint8) ? A : B, broadcast; the derivative flows only to the side chosen (a mask selects, it never
+ * multiplies). */
 BLO_API blo_node *blo_select(blo_node *condition, blo_node *a, blo_node *b);
 
 /* --- reductions --- */
@@ -95,23 +101,25 @@ BLO_API blo_node *blo_sum_axes(blo_node *a, int n, const int *axes, bool keep);
 BLO_API blo_node *blo_mean_axes(blo_node *a, int n, const int *axes, bool keep);
 BLO_API blo_node *blo_max_axes(blo_node *a, int n, const int *axes, bool keep);
 BLO_API blo_node *blo_min_axes(blo_node *a, int n, const int *axes, bool keep);
-BLO_API blo_node *blo_norm(blo_node *a);               /* sqrt(sum(a*a)), [] ; derivative 0 where the norm is 0 */
-BLO_API blo_node *blo_dot(blo_node *a, blo_node *b);   /* sum(a*b), [] ; equal shapes */
-BLO_API blo_node *blo_argmax(blo_node *a);             /* over the last axis, int32, the first of equals: [...,C] -> [...] */
+BLO_API blo_node *blo_norm(blo_node *a);             /* sqrt(sum(a*a)), [] ; derivative 0 where the norm is 0 */
+BLO_API blo_node *blo_dot(blo_node *a, blo_node *b); /* sum(a*b), [] ; equal shapes */
+BLO_API blo_node *blo_argmax(blo_node *a); /* over the last axis, int32, the first of equals: [...,C] -> [...] */
 
 /* --- movement --- */
 BLO_API blo_node *blo_reshape(blo_node *a, int rank, const int64_t *shape); /* one extent may be -1 */
 BLO_API blo_node *blo_broadcast_to(blo_node *a, int rank, const int64_t *shape);
 BLO_API blo_node *blo_permute(blo_node *a, const int *axes); /* axis i of the result is axis axes[i] of A; [rank] */
 BLO_API blo_node *blo_transpose(blo_node *a);                /* the last two axes swapped */
-/* Elements start[i], start[i]+step[i], … < stop[i] of each axis; STEP may be NULL (ones). 0 <= start <= stop <= extent, step >= 1. */
+/* Elements start[i], start[i]+step[i], … < stop[i] of each axis; STEP may be NULL (ones). 0 <= start <= stop <= extent,
+ * step >= 1. */
 BLO_API blo_node *blo_slice(blo_node *a, const int64_t *start, const int64_t *stop, const int64_t *step);
 /* LOW zeros before, HIGH after, INTERIOR between neighbours, of each axis; INTERIOR may be NULL (none). */
 BLO_API blo_node *blo_pad(blo_node *a, const int64_t *low, const int64_t *high, const int64_t *interior);
 BLO_API blo_node *blo_concat(int n, blo_node *const *parts, int axis);
 
 /* --- indices --- */
-/* Rows of A [R,...] at INDEX [I...] (int32 or uint8): [I...,...]. An index outside 0 … R-1 gives NaN (0 for integer A). */
+/* Rows of A [R,...] at INDEX [I...] (int32 or uint8): [I...,...]. An index outside 0 … R-1 gives NaN (0 for integer A).
+ */
 BLO_API blo_node *blo_gather(blo_node *a, blo_node *index);
 /* The adjoint of blo_gather: [ROWS,...], row r the sum of the rows of A [I...,...] whose INDEX [I...] is r. */
 BLO_API blo_node *blo_scatter_add(blo_node *a, blo_node *index, int64_t rows);
@@ -124,20 +132,22 @@ BLO_API blo_node *blo_one_hot(blo_node *index, int64_t classes, blo_dtype dtype)
 BLO_API blo_node *blo_matmul(blo_node *a, blo_node *b, bool transpose_a, bool transpose_b);
 
 /* --- differentiation --- */
-/* Reverse mode: GRADIENTS[i] = d LOSS / d WRT[i], nodes of the same graph and of WRT[i]'s shape (zeros where LOSS does not depend
- * on it). LOSS is a scalar, WRT[N] any nodes. On a mistake the graph's error is set and every gradient is NULL. */
+/* Reverse mode: GRADIENTS[i] = d LOSS / d WRT[i], nodes of the same graph and of WRT[i]'s shape (zeros where LOSS does
+ * not depend on it). LOSS is a scalar, WRT[N] any nodes. On a mistake the graph's error is set and every gradient is
+ * NULL. */
 BLO_API blo_status blo_gradient(blo_node *loss, int n, blo_node *const *wrt, blo_node **gradients);
 /* Vector-Jacobian product: sum over j of (d OUTPUTS[j] / d WRT[i])^T COTANGENTS[j]; a NULL cotangent is zero. */
-BLO_API blo_status blo_vjp(int n_outputs, blo_node *const *outputs, blo_node *const *cotangents, int n, blo_node *const *wrt,
-                           blo_node **gradients);
+BLO_API blo_status blo_vjp(int n_outputs, blo_node *const *outputs, blo_node *const *cotangents, int n,
+                           blo_node *const *wrt, blo_node **gradients);
 
 /* --- running a graph by itself --- */
 /* Compiles the N OUTPUTS of one graph for CONTEXT. The graph may be destroyed afterwards.
  * Errors: those of the graph, DTYPE, MEMORY, BUDGET, BUILD, DEVICE. Owner: the caller. */
 BLO_API blo_status blo_function_create(blo_context *context, int n, blo_node *const *outputs, blo_function **function);
 BLO_API void blo_function_destroy(blo_function *function);
-/* Queues one evaluation: INPUTS[N_INPUTS] in the order of blo_graph_input() (those the outputs do not need may be NULL), OUTPUTS of
- * the outputs' shapes and dtypes, none of them an input. Does not wait. Errors: ARGUMENT, SHAPE, DTYPE, DEVICE. */
+/* Queues one evaluation: INPUTS[N_INPUTS] in the order of blo_graph_input() (those the outputs do not need may be
+ * NULL), OUTPUTS of the outputs' shapes and dtypes, none of them an input. Does not wait. Errors: ARGUMENT, SHAPE,
+ * DTYPE, DEVICE. */
 BLO_API blo_status blo_function_call(blo_function *function, int n_inputs, blo_tensor *const *inputs, int n_outputs,
                                      blo_tensor *const *outputs);
 

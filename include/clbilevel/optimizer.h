@@ -10,9 +10,10 @@ extern "C" {
 
 typedef enum blo_optimizer_kind { BLO_SGD = 0, BLO_ADAM } blo_optimizer_kind;
 
-/* Definitions are torch.optim's. SGD: g += weight_decay * p; m = momentum * m + (1 - dampening) * g (m starts as the first g, as
- * torch does, which at dampening 0 is the same as starting at zero); Nesterov: g + momentum * m. Adam: Kingma and Ba, ICLR 2015,
- * with bias correction and weight decay added to the gradient; where the second moment is 0 its root passes no derivative. */
+/* Definitions are torch.optim's. SGD: g += weight_decay * p; m = momentum * m + (1 - dampening) * g (m starts as the
+ * first g, as torch does, which at dampening 0 is the same as starting at zero); Nesterov: g + momentum * m. Adam:
+ * Kingma and Ba, ICLR 2015, with bias correction and weight decay added to the gradient; where the second moment is 0
+ * its root passes no derivative. */
 typedef struct blo_optimizer_options {
     blo_optimizer_kind kind; /* default BLO_SGD */
     double learning_rate;    /* default 0.1 for SGD, 0.001 for Adam */
@@ -25,9 +26,10 @@ typedef struct blo_optimizer_options {
 
 BLO_API void blo_optimizer_options_default(blo_optimizer_options *options, blo_optimizer_kind kind);
 
-/* An optimizer over all parameters of MODEL, its own state starting at zero. Errors: ARGUMENT (options out of range), MEMORY, BUDGET,
- * BUILD, DEVICE. Owner: the caller. */
-BLO_API blo_status blo_optimizer_create(blo_model *model, const blo_optimizer_options *options, blo_optimizer **optimizer);
+/* An optimizer over all parameters of MODEL, its own state starting at zero. Errors: ARGUMENT (options out of range),
+ * MEMORY, BUDGET, BUILD, DEVICE. Owner: the caller. */
+BLO_API blo_status blo_optimizer_create(blo_model *model, const blo_optimizer_options *options,
+                                        blo_optimizer **optimizer);
 BLO_API void blo_optimizer_destroy(blo_optimizer *optimizer);
 
 /* Queues one step on the model's gradients. Never clears them. Errors: DEVICE. */

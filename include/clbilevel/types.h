@@ -22,18 +22,18 @@ enum { BLO_MAX_RANK = 8 };
 /* What every call that can fail returns. The sentence that says what was wrong comes from blo_context_error(). */
 typedef enum blo_status {
     BLO_OK = 0,
-    BLO_ERROR_ARGUMENT,    /* a value out of range, NULL, an unknown name */
-    BLO_ERROR_SHAPE,       /* shapes or ranks that do not fit */
-    BLO_ERROR_DTYPE,       /* element types that do not fit, or double on a device without it */
-    BLO_ERROR_STATE,       /* calls in a wrong order, an object already overwritten or changed */
-    BLO_ERROR_NO_DEVICE,   /* no OpenCL device, or none of that name */
-    BLO_ERROR_MEMORY,      /* host or device memory is exhausted */
-    BLO_ERROR_BUDGET,      /* the memory budget is too small; the sentence names the least that would do */
-    BLO_ERROR_DEVICE,      /* an OpenCL call failed, or the device is lost */
-    BLO_ERROR_BUILD,       /* an OpenCL program did not build; the sentence holds the log */
-    BLO_ERROR_NUMERIC,     /* a NaN or an infinity; the sentence names the step */
-    BLO_ERROR_FILE,        /* a file is missing, damaged, contradictory or cannot be written */
-    BLO_ERROR_UNSUPPORTED  /* not offered by this device or build */
+    BLO_ERROR_ARGUMENT,   /* a value out of range, NULL, an unknown name */
+    BLO_ERROR_SHAPE,      /* shapes or ranks that do not fit */
+    BLO_ERROR_DTYPE,      /* element types that do not fit, or double on a device without it */
+    BLO_ERROR_STATE,      /* calls in a wrong order, an object already overwritten or changed */
+    BLO_ERROR_NO_DEVICE,  /* no OpenCL device, or none of that name */
+    BLO_ERROR_MEMORY,     /* host or device memory is exhausted */
+    BLO_ERROR_BUDGET,     /* the memory budget is too small; the sentence names the least that would do */
+    BLO_ERROR_DEVICE,     /* an OpenCL call failed, or the device is lost */
+    BLO_ERROR_BUILD,      /* an OpenCL program did not build; the sentence holds the log */
+    BLO_ERROR_NUMERIC,    /* a NaN or an infinity; the sentence names the step */
+    BLO_ERROR_FILE,       /* a file is missing, damaged, contradictory or cannot be written */
+    BLO_ERROR_UNSUPPORTED /* not offered by this device or build */
 } blo_status;
 
 /* Element types. Comparisons give BLO_UINT8 (0 or 1); class indices may be BLO_INT32 or BLO_UINT8. */
@@ -45,17 +45,17 @@ typedef enum blo_reduction { BLO_REDUCE_NONE = 0, BLO_REDUCE_MEAN, BLO_REDUCE_SU
 /* Which matrix product a context uses. AUTO: CLBlast on GPUs, the library's own kernels on CPU devices. */
 typedef enum blo_gemm { BLO_GEMM_AUTO = 0, BLO_GEMM_CLBLAST, BLO_GEMM_OWN } blo_gemm;
 
-typedef struct blo_context blo_context;         /* one device, its queue, memory pool and kernels */
-typedef struct blo_tensor blo_tensor;           /* an array on the device */
-typedef struct blo_graph blo_graph;             /* a traced computation */
-typedef struct blo_node blo_node;               /* a value in a graph */
-typedef struct blo_function blo_function;       /* a compiled graph that can be called with tensors */
-typedef struct blo_model blo_model;             /* named parameters, their gradients, a forward function */
-typedef struct blo_bound_model blo_bound_model; /* a model as an objective sees it: parameters are nodes */
-typedef struct blo_optimizer blo_optimizer;     /* SGD or Adam over a model's parameters */
+typedef struct blo_context blo_context;           /* one device, its queue, memory pool and kernels */
+typedef struct blo_tensor blo_tensor;             /* an array on the device */
+typedef struct blo_graph blo_graph;               /* a traced computation */
+typedef struct blo_node blo_node;                 /* a value in a graph */
+typedef struct blo_function blo_function;         /* a compiled graph that can be called with tensors */
+typedef struct blo_model blo_model;               /* named parameters, their gradients, a forward function */
+typedef struct blo_bound_model blo_bound_model;   /* a model as an objective sees it: parameters are nodes */
+typedef struct blo_optimizer blo_optimizer;       /* SGD or Adam over a model's parameters */
 typedef struct blo_lower_solver blo_lower_solver; /* the lower problem and its loop */
-typedef struct blo_trajectory blo_trajectory;   /* the auxiliary model: the states of one lower loop */
-typedef struct blo_iapttgm blo_iapttgm;         /* the method */
+typedef struct blo_trajectory blo_trajectory;     /* the auxiliary model: the states of one lower loop */
+typedef struct blo_iapttgm blo_iapttgm;           /* the method */
 
 /* The status as a short English phrase, for example "shape error". Never NULL. */
 BLO_API const char *blo_status_string(blo_status status);

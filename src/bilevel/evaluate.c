@@ -27,18 +27,12 @@ static blo_place whole(const blo_tensor *tensor) {
 
 static blo_place place_of(const blo_lower_solver *solver, const blo_binding *binding, blo_role role) {
     switch (role.kind) {
-    case BLO_ROLE_STATE:
-        return binding->state[role.index];
-    case BLO_ROLE_UPPER:
-        return whole(blo_model_value_at(solver->upper, role.index));
-    case BLO_ROLE_INITIAL:
-        return binding->initial[role.index];
-    case BLO_ROLE_DATA:
-        return whole(binding->data);
-    case BLO_ROLE_TARGET:
-        return whole(binding->target);
-    case BLO_ROLE_STEP:
-        return (blo_place){solver->number, 0};
+    case BLO_ROLE_STATE: return binding->state[role.index];
+    case BLO_ROLE_UPPER: return whole(blo_model_value_at(solver->upper, role.index));
+    case BLO_ROLE_INITIAL: return binding->initial[role.index];
+    case BLO_ROLE_DATA: return whole(binding->data);
+    case BLO_ROLE_TARGET: return whole(binding->target);
+    case BLO_ROLE_STEP: return (blo_place){solver->number, 0};
     case BLO_ROLE_NAMED: {
         const blo_watched *named = &binding->named[role.index];
         blo_place place = whole(named->tensor);
@@ -47,8 +41,7 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_binding *bin
                 blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
         return place;
     }
-    case BLO_ROLE_CARRY:
-        break;
+    case BLO_ROLE_CARRY: break;
     }
     return (blo_place){NULL, 0};
 }
@@ -67,7 +60,8 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
         if (blo_plan_uses_input(plan, i))
             places[i] = place_of(solver, binding, program->roles[i]);
     if (status == BLO_OK)
-        status = blo_plan_prepare(plan, places, blo_stamp(binding->data, binding->target, binding->named, program->key.n_named),
+        status = blo_plan_prepare(plan, places,
+                                  blo_stamp(binding->data, binding->target, binding->named, program->key.n_named),
                                   solver->options.memory_budget);
     if (status == BLO_OK)
         status = blo_plan_enqueue(plan, places, outputs, scratch);

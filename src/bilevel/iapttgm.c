@@ -199,7 +199,8 @@ static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor 
     const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
     const blo_stage adjoint = {trajectory->step->adjoint, trajectory->adjoint_sources};
     if (status == BLO_OK)
-        status = blo_trajectory_prepare(trajectory, adjoint.plan, adjoint.sources, &trajectory->train_data, &trajectory->train_target);
+        status = blo_trajectory_prepare(trajectory, adjoint.plan, adjoint.sources, &trajectory->train_data,
+                                        &trajectory->train_target);
     if (status == BLO_OK)
         status = blo_loop_sweep(trajectory->loop, &step, &adjoint, k, blo_model_dtype(solver->lower));
     return status == BLO_OK ? commit(trajectory, objective) : status;

@@ -19,8 +19,7 @@ void blo_lower_options_default(blo_lower_options *options) {
 
 static blo_status check_projection(blo_context *context, const blo_lower_options *o) {
     switch (o->projection) {
-    case BLO_PROJECT_NONE:
-        return BLO_OK;
+    case BLO_PROJECT_NONE: return BLO_OK;
     case BLO_PROJECT_BOX:
         if (o->box_lo <= o->box_hi)
             return BLO_OK;

@@ -46,14 +46,10 @@ static blo_node *project(const blo_lower_solver *solver, const blo_state *state,
     if (!value)
         return NULL;
     switch (options->projection) {
-    case BLO_PROJECT_BOX:
-        return blo_clamp(value, options->box_lo, options->box_hi);
-    case BLO_PROJECT_BALL:
-        return project_ball(value, options->ball_radius);
-    case BLO_PROJECT_FUNCTION:
-        return project_function(solver, state, name, value);
-    case BLO_PROJECT_NONE:
-        break;
+    case BLO_PROJECT_BOX: return blo_clamp(value, options->box_lo, options->box_hi);
+    case BLO_PROJECT_BALL: return project_ball(value, options->ball_radius);
+    case BLO_PROJECT_FUNCTION: return project_function(solver, state, name, value);
+    case BLO_PROJECT_NONE: break;
     }
     return value;
 }

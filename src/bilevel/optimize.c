@@ -100,20 +100,13 @@ static blo_source fixed(const blo_tensor *tensor) {
 static blo_source source_of(const blo_trajectory *trajectory, const blo_watched *data, const blo_watched *target,
                             blo_role role) {
     switch (role.kind) {
-    case BLO_ROLE_STATE:
-        return (blo_source){.kind = BLO_SOURCE_STATE, .index = role.index};
-    case BLO_ROLE_CARRY:
-        return (blo_source){.kind = BLO_SOURCE_CARRY, .index = role.index};
-    case BLO_ROLE_UPPER:
-        return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
-    case BLO_ROLE_INITIAL:
-        return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
-    case BLO_ROLE_DATA:
-        return fixed(data->tensor);
-    case BLO_ROLE_TARGET:
-        return fixed(target->tensor);
-    case BLO_ROLE_STEP:
-        return (blo_source){.kind = BLO_SOURCE_STEP};
+    case BLO_ROLE_STATE: return (blo_source){.kind = BLO_SOURCE_STATE, .index = role.index};
+    case BLO_ROLE_CARRY: return (blo_source){.kind = BLO_SOURCE_CARRY, .index = role.index};
+    case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
+    case BLO_ROLE_INITIAL: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
+    case BLO_ROLE_DATA: return fixed(data->tensor);
+    case BLO_ROLE_TARGET: return fixed(target->tensor);
+    case BLO_ROLE_STEP: return (blo_source){.kind = BLO_SOURCE_STEP};
     case BLO_ROLE_NAMED: {
         const blo_watched *named = &trajectory->named[role.index];
         blo_source source = fixed(named->tensor);
@@ -277,16 +270,17 @@ uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_w
     return stamp;
 }
 
-blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources, const blo_watched *data,
-                                  const blo_watched *target) {
+blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources,
+                                  const blo_watched *data, const blo_watched *target) {
     const blo_lower_solver *solver = trajectory->solver;
     blo_place *inputs = calloc((size_t)blo_plan_inputs(plan) + 1, sizeof *inputs);
     if (!inputs)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to bind a lower loop");
     for (int i = 0; i < blo_plan_inputs(plan); i++)
         inputs[i] = sources[i].place;
-    blo_status status = blo_plan_prepare(plan, inputs, blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
-                                         solver->options.memory_budget);
+    blo_status status =
+        blo_plan_prepare(plan, inputs, blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
+                         solver->options.memory_budget);
     free(inputs);
     return status;
 }
@@ -298,9 +292,11 @@ static blo_status run_loop(blo_trajectory *trajectory, int *max_loss_iter) {
     const blo_stage observe = {trajectory->observe->plan, trajectory->observe_sources};
     blo_status status = write_start(trajectory);
     if (status == BLO_OK)
-        status = blo_trajectory_prepare(trajectory, step.plan, step.sources, &trajectory->train_data, &trajectory->train_target);
+        status = blo_trajectory_prepare(trajectory, step.plan, step.sources, &trajectory->train_data,
+                                        &trajectory->train_target);
     if (status == BLO_OK)
-        status = blo_trajectory_prepare(trajectory, observe.plan, observe.sources, &trajectory->validate_data, &trajectory->validate_target);
+        status = blo_trajectory_prepare(trajectory, observe.plan, observe.sources, &trajectory->validate_data,
+                                        &trajectory->validate_target);
     if (status == BLO_OK)
         status = blo_loop_run(trajectory->loop, &step, &observe, solver->options.acquire_max_loss);
     trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;

@@ -122,7 +122,8 @@ fail:
 }
 
 /* A plan whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
-static blo_status make_plan(const blo_lower_solver *solver, const blo_program *program, int n, blo_node *const *outputs, blo_plan **plan) {
+static blo_status make_plan(const blo_lower_solver *solver, const blo_program *program, int n, blo_node *const *outputs,
+                            blo_plan **plan) {
     bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
     if (!fixed)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");

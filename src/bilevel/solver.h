@@ -111,8 +111,8 @@ blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program 
 /* What tells the contents of fixed inputs apart: versions are never used twice in a context. */
 uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named);
 /* Lets PLAN compute once what depends on DATA, TARGET and whole named inputs only. */
-blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources, const blo_watched *data,
-                                  const blo_watched *target);
+blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources,
+                                  const blo_watched *data, const blo_watched *target);
 /* Places of the state after K steps, [n_state]. */
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
 /* A place as something to write to. */

@@ -24,14 +24,10 @@ bool blo_shape_bytes(int rank, const int64_t *shape, size_t element, size_t *byt
 
 size_t blo_array_element(blo_dtype dtype) {
     switch (dtype) {
-    case BLO_FLOAT:
-        return sizeof(float);
-    case BLO_DOUBLE:
-        return sizeof(double);
-    case BLO_INT32:
-        return sizeof(int32_t);
-    case BLO_UINT8:
-        return sizeof(uint8_t);
+    case BLO_FLOAT: return sizeof(float);
+    case BLO_DOUBLE: return sizeof(double);
+    case BLO_INT32: return sizeof(int32_t);
+    case BLO_UINT8: return sizeof(uint8_t);
     }
     return 0;
 }

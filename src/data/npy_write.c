@@ -14,14 +14,10 @@ enum { NPY_HEAD_MOST = 320, NPY_ALIGN = 64, NPY_BEFORE_TEXT = 10 };
 
 static const char *descr_of(blo_dtype dtype) {
     switch (dtype) {
-    case BLO_FLOAT:
-        return "<f4";
-    case BLO_DOUBLE:
-        return "<f8";
-    case BLO_INT32:
-        return "<i4";
-    case BLO_UINT8:
-        return "|u1";
+    case BLO_FLOAT: return "<f4";
+    case BLO_DOUBLE: return "<f8";
+    case BLO_INT32: return "<i4";
+    case BLO_UINT8: return "|u1";
     }
     return NULL;
 }

@@ -1,5 +1,5 @@
-/* Built programs on disk: one file per program, whose name is a hash of its key and which holds the key whole, the binary and a
- * checksum. A file that does not fit in every byte is ignored. Knows files only. */
+/* Built programs on disk: one file per program, whose name is a hash of its key and which holds the key whole, the
+ * binary and a checksum. A file that does not fit in every byte is ignored. Knows files only. */
 #include "opencl.h"
 
 #include <inttypes.h>
@@ -57,8 +57,8 @@ bool blo_cache_read(const char *folder, const char *key, unsigned char **binary,
     *binary = NULL;
     if (!file)
         return false;
-    if (fread(&head, sizeof head, 1, file) != 1 || memcmp(head.magic, magic, sizeof magic) || head.key_bytes != strlen(key) ||
-        head.binary_bytes == 0 || head.binary_bytes > MAX_FILE)
+    if (fread(&head, sizeof head, 1, file) != 1 || memcmp(head.magic, magic, sizeof magic) ||
+        head.key_bytes != strlen(key) || head.binary_bytes == 0 || head.binary_bytes > MAX_FILE)
         goto done;
     stored = malloc((size_t)head.key_bytes + 1);
     *binary = malloc((size_t)head.binary_bytes);

@@ -24,7 +24,8 @@ static void list_devices(listing *all) {
         return;
     for (cl_uint p = 0; p < n_platforms && p < MAX_PLATFORMS; p++) {
         cl_uint n = 0, room = (cl_uint)(MAX_DEVICES - all->n);
-        if (room == 0 || clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, room, all->devices + all->n, &n) != CL_SUCCESS)
+        if (room == 0 ||
+            clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, room, all->devices + all->n, &n) != CL_SUCCESS)
             continue;
         for (cl_uint i = 0; i < n && i < room; i++)
             all->platforms[all->n++] = platforms[p];
@@ -96,13 +97,16 @@ blo_status blo_choose_device(blo_context *context, const char *what) {
     list_devices(&all);
     if (all.n == 0)
         return blo_fail(context, BLO_ERROR_NO_DEVICE,
-                        "there is no OpenCL device; install an OpenCL driver, for a CPU for instance PoCL (Debian: pocl-opencl-icd)");
+                        "there is no OpenCL device; install an OpenCL driver, for a CPU for instance PoCL (Debian: "
+                        "pocl-opencl-icd)");
     if (!what || !*what)
         what = getenv("CLBILEVEL_DEVICE");
     int index = what && *what ? find(&all, what) : default_device(&all);
     if (index < 0)
-        return blo_fail(context, BLO_ERROR_NO_DEVICE,
-                        "no OpenCL device \"%s\": want an index below %d, part of a name, \"cpu\", \"gpu\" or \"accelerator\"", what, all.n);
+        return blo_fail(
+            context, BLO_ERROR_NO_DEVICE,
+            "no OpenCL device \"%s\": want an index below %d, part of a name, \"cpu\", \"gpu\" or \"accelerator\"",
+            what, all.n);
     context->device = all.devices[index];
     context->platform = all.platforms[index];
     return BLO_OK;
@@ -157,7 +161,10 @@ static blo_status describe_text(const listing *all, int index, const char *key, 
     static const struct {
         const char *key;
         cl_device_info info;
-    } texts[] = {{"name", CL_DEVICE_NAME}, {"version", CL_DEVICE_VERSION}, {"driver", CL_DRIVER_VERSION}, {"extensions", CL_DEVICE_EXTENSIONS}};
+    } texts[] = {{"name", CL_DEVICE_NAME},
+                 {"version", CL_DEVICE_VERSION},
+                 {"driver", CL_DRIVER_VERSION},
+                 {"extensions", CL_DEVICE_EXTENSIONS}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         if (strcmp(key, texts[i].key))
             continue;
@@ -177,8 +184,10 @@ blo_status blo_device_describe(int index, const char *key, char *text, size_t si
     static const struct {
         const char *key;
         cl_device_info info;
-    } numbers[] = {{"units", CL_DEVICE_MAX_COMPUTE_UNITS}, {"memory", CL_DEVICE_GLOBAL_MEM_SIZE},
-                   {"max-allocation", CL_DEVICE_MAX_MEM_ALLOC_SIZE}, {"float-vector", CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT}};
+    } numbers[] = {{"units", CL_DEVICE_MAX_COMPUTE_UNITS},
+                   {"memory", CL_DEVICE_GLOBAL_MEM_SIZE},
+                   {"max-allocation", CL_DEVICE_MAX_MEM_ALLOC_SIZE},
+                   {"float-vector", CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT}};
     if (!key || !text || size == 0)
         return BLO_ERROR_ARGUMENT;
     listing all;
@@ -188,7 +197,10 @@ blo_status blo_device_describe(int index, const char *key, char *text, size_t si
     cl_device_id device = all.devices[index];
     cl_device_type type = type_of(device);
     if (!strcmp(key, "type")) {
-        snprintf(text, size, "%s", type & CL_DEVICE_TYPE_GPU ? "GPU" : type & CL_DEVICE_TYPE_CPU ? "CPU" : "accelerator");
+        snprintf(text, size, "%s",
+                 type & CL_DEVICE_TYPE_GPU   ? "GPU"
+                 : type & CL_DEVICE_TYPE_CPU ? "CPU"
+                                             : "accelerator");
         return BLO_OK;
     }
     if (!strcmp(key, "double")) {
@@ -196,7 +208,9 @@ blo_status blo_device_describe(int index, const char *key, char *text, size_t si
         return BLO_OK;
     }
     if (!strcmp(key, "platform"))
-        return clGetPlatformInfo(all.platforms[index], CL_PLATFORM_NAME, size, text, NULL) == CL_SUCCESS ? BLO_OK : BLO_ERROR_DEVICE;
+        return clGetPlatformInfo(all.platforms[index], CL_PLATFORM_NAME, size, text, NULL) == CL_SUCCESS
+                   ? BLO_OK
+                   : BLO_ERROR_DEVICE;
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (!strcmp(key, numbers[i].key)) {
             snprintf(text, size, "%llu", (unsigned long long)number(device, numbers[i].info));

@@ -14,11 +14,13 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     CLBlastStatusCode code = (CLBlastStatusCode)blo_fault(context);
     context->counters.launches++;
     if (code == CLBlastSuccess && call->dtype == BLO_DOUBLE)
-        code = CLBlastDgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0, a, call->a_offset, lda, m * k, b, call->b_offset,
-                                          ldb, k * n, 0.0, c, call->c_offset, n, m * n, (size_t)call->batch, &context->queue, NULL);
+        code = CLBlastDgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0, a, call->a_offset, lda, m * k, b,
+                                          call->b_offset, ldb, k * n, 0.0, c, call->c_offset, n, m * n,
+                                          (size_t)call->batch, &context->queue, NULL);
     else if (code == CLBlastSuccess)
-        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, call->a_offset, lda, m * k, b, call->b_offset,
-                                          ldb, k * n, 0.0f, c, call->c_offset, n, m * n, (size_t)call->batch, &context->queue, NULL);
+        code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, call->a_offset, lda, m * k,
+                                          b, call->b_offset, ldb, k * n, 0.0f, c, call->c_offset, n, m * n,
+                                          (size_t)call->batch, &context->queue, NULL);
     return blo_check(context, (cl_int)code, "CLBlast's GEMM");
 }
 #else

@@ -17,7 +17,8 @@ static char *copy_text(const char *text) {
 
 static blo_status open_device(blo_context *context, const blo_context_options *options) {
     if (options->gemm < BLO_GEMM_AUTO || options->gemm > BLO_GEMM_OWN)
-        return blo_fail(context, BLO_ERROR_ARGUMENT, "gemm is %d: want BLO_GEMM_AUTO, BLO_GEMM_CLBLAST or BLO_GEMM_OWN", (int)options->gemm);
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "gemm is %d: want BLO_GEMM_AUTO, BLO_GEMM_CLBLAST or BLO_GEMM_OWN",
+                        (int)options->gemm);
     blo_status status = blo_choose_device(context, options->device);
     if (status == BLO_OK)
         status = blo_read_facts(context, options->gemm);
@@ -33,7 +34,7 @@ static blo_status open_device(blo_context *context, const blo_context_options *o
         return status;
     code = blo_fault(context);
     if (code == CL_SUCCESS)
-        context->queue = clCreateCommandQueue(context->context, context->device, options->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+        context->queue = clCreateCommandQueue(context->context, context->device, 0, &code);
     return blo_check(context, code, "clCreateCommandQueue");
 }
 
@@ -48,7 +49,8 @@ static blo_status take_options(blo_context *context, const blo_context_options *
     return BLO_OK;
 }
 
-blo_status blo_context_create(const blo_context_options *options, blo_context **result, char *message, size_t message_size) {
+blo_status blo_context_create(const blo_context_options *options, blo_context **result, char *message,
+                              size_t message_size) {
     blo_context_options defaults;
     blo_context_options_default(&defaults);
     if (!result)

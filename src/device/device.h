@@ -8,7 +8,8 @@
 
 /* --- errors and statistics --- */
 
-/* Keeps the sentence and returns STATUS. A lost device poisons the context: every later call fails with its sentence. */
+/* Keeps the sentence and returns STATUS. A lost device poisons the context: every later call fails with its sentence.
+ */
 blo_status blo_fail(blo_context *context, blo_status status, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 3, 4)))
@@ -21,9 +22,9 @@ blo_statistics *blo_context_counters(blo_context *context);
 typedef struct blo_device_facts {
     bool is_cpu;
     bool has_double;
-    bool has_clblast;        /* built with it */
+    bool has_clblast; /* built with it */
     int compute_units;
-    int float_vector_width;  /* native, 4, 8 or 16 */
+    int float_vector_width; /* native, 4, 8 or 16 */
     size_t max_work_group;
     uint64_t local_bytes;
     uint64_t global_bytes;
@@ -41,13 +42,15 @@ uint64_t blo_context_seed(const blo_context *context);
 /* --- buffers: reference-counted allocations of the pool --- */
 typedef struct blo_buffer blo_buffer;
 
-/* Contents undefined. BYTES 0 is allowed. Freed buffers are released to the device at once when the budget asks for it, else may be
- * reused; peak bytes count what the pool holds. Errors: BUDGET (naming bytes asked, held and allowed), MEMORY, DEVICE. */
+/* Contents undefined. BYTES 0 is allowed. Freed buffers are released to the device at once when the budget asks for it,
+ * else may be reused; peak bytes count what the pool holds. Errors: BUDGET (naming bytes asked, held and allowed),
+ * MEMORY, DEVICE. */
 blo_status blo_buffer_create(blo_context *context, size_t bytes, blo_buffer **buffer);
 void blo_buffer_retain(blo_buffer *buffer);
 void blo_buffer_release(blo_buffer *buffer); /* NULL is allowed */
 size_t blo_buffer_bytes(const blo_buffer *buffer);
-uint64_t blo_buffer_serial(const blo_buffer *buffer); /* never the same for two buffers of a context, unlike their addresses */
+uint64_t
+blo_buffer_serial(const blo_buffer *buffer); /* never the same for two buffers of a context, unlike their addresses */
 /* Bytes the pool could still give within the budget BUDGET (0: the context's). */
 uint64_t blo_pool_available(const blo_context *context, uint64_t budget);
 /* Sets the limit of the pool for now (0: the context's own) and returns the old one. */
@@ -55,7 +58,8 @@ uint64_t blo_pool_limit(blo_context *context, uint64_t limit);
 /* Gives cached free memory back to the device. */
 void blo_pool_trim(blo_context *context);
 
-/* All queued in order. Write copies SOURCE before it returns; read waits (and counts a wait) and reports a flagged NaN. */
+/* All queued in order. Write copies SOURCE before it returns; read waits (and counts a wait) and reports a flagged NaN.
+ */
 blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes, const void *source);
 blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_t offset, size_t bytes, void *target);
 blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_t source_offset, blo_buffer *target,
@@ -71,8 +75,8 @@ void blo_tensor_touch(blo_tensor *tensor);               /* marks the contents a
 
 /* --- kernels --- */
 
-/* Source of one kernel. NAME is unique for its text (a hash in it). TEXT is complete OpenCL C but for the preamble that the
- * library puts before every program: FP_CONTRACT off, and cl_khr_fp64 enabled where the device has it. */
+/* Source of one kernel. NAME is unique for its text (a hash in it). TEXT is complete OpenCL C but for the preamble that
+ * the library puts before every program: FP_CONTRACT off, and cl_khr_fp64 enabled where the device has it. */
 typedef struct blo_kernel_source {
     const char *name;
     const char *text;
@@ -80,9 +84,9 @@ typedef struct blo_kernel_source {
 
 typedef struct blo_kernel blo_kernel; /* a kernel object with its own bound arguments */
 
-/* Gives a new kernel object for each of N sources. Those not built before in this context are built together as one program, from
- * the user's cache folder where the implementation has no cache of its own. Sources of equal name are built once.
- * On failure nothing is given. Errors: BUILD (with the log), MEMORY, DEVICE. */
+/* Gives a new kernel object for each of N sources. Those not built before in this context are built together as one
+ * program, from the user's cache folder where the implementation has no cache of its own. Sources of equal name are
+ * built once. On failure nothing is given. Errors: BUILD (with the log), MEMORY, DEVICE. */
 blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels);
 void blo_kernel_release(blo_kernel *kernel); /* NULL is allowed */
 
@@ -91,11 +95,12 @@ blo_status blo_kernel_set_buffer(blo_kernel *kernel, int index, const blo_buffer
 blo_status blo_kernel_set_ulong(blo_kernel *kernel, int index, uint64_t value);
 blo_status blo_kernel_set_int(blo_kernel *kernel, int index, int32_t value);
 
-/* Enqueues. GLOBAL is rounded up by the caller; LOCAL NULL: the implementation's choice. Counts a launch. A GLOBAL of 0 does nothing. */
+/* Enqueues. GLOBAL is rounded up by the caller; LOCAL NULL: the implementation's choice. Counts a launch. A GLOBAL of 0
+ * does nothing. */
 blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local);
 
-/* C = op(A) op(B), row-major, batched by strides in elements, by CLBlast. Leading dimensions are those of the stored matrices.
- * Counts one launch. Errors: UNSUPPORTED (built without), DEVICE. */
+/* C = op(A) op(B), row-major, batched by strides in elements, by CLBlast. Leading dimensions are those of the stored
+ * matrices. Counts one launch. Errors: UNSUPPORTED (built without), DEVICE. */
 typedef struct blo_gemm_call {
     blo_dtype dtype;
     bool transpose_a, transpose_b;
@@ -107,10 +112,11 @@ typedef struct blo_gemm_call {
 blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call);
 
 /* --- the flag of NaNs and infinities --- */
-/* Queues a check of COUNT elements of DTYPE at OFFSET (elements): the first failed check since the last wait is kept, as the 64-bit
- * TAG of that check. A wait that finds a flag returns NUMERIC with the sentence of blo_flag_describe's callback, and clears it. */
-blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset, uint64_t count,
-                          uint32_t tag);
+/* Queues a check of COUNT elements of DTYPE at OFFSET (elements): the first failed check since the last wait is kept,
+ * as the 64-bit TAG of that check. A wait that finds a flag returns NUMERIC with the sentence of blo_flag_describe's
+ * callback, and clears it. */
+blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
+                          uint64_t count, uint32_t tag);
 /* The buffer whose first uint is 0 while nothing is flagged: kernels that commit results look at it. */
 blo_buffer *blo_flag_buffer(blo_context *context);
 /* TARGET[count] += SOURCE[count] unless something is flagged (queued). */

@@ -34,8 +34,8 @@ blo_status blo_check(blo_context *context, cl_int code, const char *call) {
         return BLO_OK;
     if (code == CL_DEVICE_NOT_AVAILABLE || code <= FIRST_VENDOR_ERROR) {
         context->lost = true;
-        return blo_fail(context, BLO_ERROR_DEVICE, "the device \"%s\" is lost (%s: %s); make a new context", context->facts.name, call,
-                        blo_cl_error_name(code));
+        return blo_fail(context, BLO_ERROR_DEVICE, "the device \"%s\" is lost (%s: %s); make a new context",
+                        context->facts.name, call, blo_cl_error_name(code));
     }
     bool memory = code == CL_OUT_OF_HOST_MEMORY || code == CL_MEM_OBJECT_ALLOCATION_FAILURE;
     return blo_fail(context, memory ? BLO_ERROR_MEMORY : BLO_ERROR_DEVICE, "%s failed on device \"%s\": %s (%d)", call,

@@ -1,4 +1,5 @@
-/* The flag of NaNs and infinities: checks and commits are queued kernels; the host learns of a flag at its next wait. */
+/* The flag of NaNs and infinities: checks and commits are queued kernels; the host learns of a flag at its next wait.
+ */
 #include "cl_sources.h"
 #include "opencl.h"
 
@@ -21,12 +22,14 @@ static blo_status make_flag(blo_context *context) {
 }
 
 /* The kernel of BODY (one of cl/'s) for DTYPE, made once. */
-static blo_status make_kernel(blo_context *context, const char *what, const char *body, blo_dtype dtype, blo_kernel **kernel) {
+static blo_status make_kernel(blo_context *context, const char *what, const char *body, blo_dtype dtype,
+                              blo_kernel **kernel) {
     if (*kernel)
         return BLO_OK;
     char name[64], text[2048];
     snprintf(name, sizeof name, "blo_%s_%s", what, blo_dtype_name(dtype));
-    int length = snprintf(text, sizeof text, "#undef REAL\n#undef NAME\n#define REAL %s\n#define NAME %s\n%s\n", blo_dtype_name(dtype), name, body);
+    int length = snprintf(text, sizeof text, "#undef REAL\n#undef NAME\n#define REAL %s\n#define NAME %s\n%s\n",
+                          blo_dtype_name(dtype), name, body);
     if (length >= (int)sizeof text)
         return blo_fail(context, BLO_ERROR_BUILD, "the kernel %s is longer than its room", name);
     const blo_kernel_source source = {.name = name, .text = text};
@@ -46,7 +49,8 @@ void blo_flag_release(blo_context *context) {
     context->flag = NULL;
 }
 
-blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset, uint64_t count, uint32_t tag) {
+blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
+                          uint64_t count, uint32_t tag) {
     if (count == 0)
         return BLO_OK;
     blo_kernel **kernel = &context->check[dtype == BLO_DOUBLE];
@@ -72,8 +76,8 @@ blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffe
     return blo_kernel_launch(*kernel, 1, &global, context->facts.is_cpu ? &local : NULL);
 }
 
-blo_status blo_flag_commit(blo_context *context, blo_dtype dtype, const blo_buffer *source, uint64_t source_offset, blo_buffer *target,
-                           uint64_t target_offset, uint64_t count) {
+blo_status blo_flag_commit(blo_context *context, blo_dtype dtype, const blo_buffer *source, uint64_t source_offset,
+                           blo_buffer *target, uint64_t target_offset, uint64_t count) {
     blo_kernel **kernel = &context->commit[dtype == BLO_DOUBLE];
     blo_status status = make_flag(context);
     if (status == BLO_OK)

@@ -1,5 +1,5 @@
-/* The program library: kernels built once per context, all new ones of a request as one program, and kept on disk where the
- * implementation has no cache of its own. And kernel objects: arguments and launches. */
+/* The program library: kernels built once per context, all new ones of a request as one program, and kept on disk where
+ * the implementation has no cache of its own. And kernel objects: arguments and launches. */
 #include "blo_config.h"
 #include "opencl.h"
 
@@ -38,7 +38,8 @@ static blo_status build(blo_context *context, cl_program program) {
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = clBuildProgram(program, 1, &context->device, context->build_options, NULL, NULL);
-    return code == CL_BUILD_PROGRAM_FAILURE ? build_failed(context, program) : blo_check(context, code, "clBuildProgram");
+    return code == CL_BUILD_PROGRAM_FAILURE ? build_failed(context, program)
+                                            : blo_check(context, code, "clBuildProgram");
 }
 
 static blo_status build_source(blo_context *context, int n, const char **texts, cl_program *program) {
@@ -73,7 +74,8 @@ static char *cache_key(const blo_context *context, int n, const char **texts) {
     char *key = malloc(length);
     if (!key)
         return NULL;
-    int used = snprintf(key, length, "%s\n%s\n%s\n%s\n", context->facts.name, driver, BLO_VERSION, context->build_options);
+    int used =
+        snprintf(key, length, "%s\n%s\n%s\n%s\n", context->facts.name, driver, BLO_VERSION, context->build_options);
     char *end = key + used;
     for (int i = 0; i < n; i++) {
         size_t part = strlen(texts[i]);
@@ -92,7 +94,8 @@ static bool load_cached(blo_context *context, const char *key, cl_program *progr
     cl_int code = CL_SUCCESS, loaded = CL_SUCCESS;
     *program = clCreateProgramWithBinary(context->context, 1, &context->device, &size, binaries, &loaded, &code);
     free(binary);
-    if (code == CL_SUCCESS && loaded == CL_SUCCESS && clBuildProgram(*program, 1, &context->device, context->build_options, NULL, NULL) == CL_SUCCESS)
+    if (code == CL_SUCCESS && loaded == CL_SUCCESS &&
+        clBuildProgram(*program, 1, &context->device, context->build_options, NULL, NULL) == CL_SUCCESS)
         return true;
     if (*program)
         clReleaseProgram(*program);
@@ -127,7 +130,8 @@ static blo_status make_program(blo_context *context, int n, const char **texts, 
 
 static void dump(const blo_context *context, const blo_kernel_source *source) {
     char path[1024];
-    if (!context->dump_folder || snprintf(path, sizeof path, "%s/%s.cl", context->dump_folder, source->name) >= (int)sizeof path)
+    if (!context->dump_folder ||
+        snprintf(path, sizeof path, "%s/%s.cl", context->dump_folder, source->name) >= (int)sizeof path)
         return;
     FILE *file = fopen(path, "w");
     if (!file)
@@ -218,7 +222,8 @@ blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source 
         kernels[i] = NULL;
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
-    context->counters.seconds_build += (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    context->counters.seconds_build +=
+        (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
     return status;
 }
 
@@ -259,6 +264,7 @@ blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *g
     kernel->context->counters.launches++;
     cl_int code = blo_fault(kernel->context);
     if (code == CL_SUCCESS)
-        code = clEnqueueNDRangeKernel(kernel->context->queue, kernel->kernel, (cl_uint)dimensions, NULL, global, local, 0, NULL, NULL);
+        code = clEnqueueNDRangeKernel(kernel->context->queue, kernel->kernel, (cl_uint)dimensions, NULL, global, local,
+                                      0, NULL, NULL);
     return blo_check(kernel->context, code, "clEnqueueNDRangeKernel");
 }

@@ -36,8 +36,8 @@ struct blo_context {
     int n_programs, programs_capacity;
     blo_program_entry *programs;
     blo_staging *staged;
-    blo_buffer *flag; /* one uint, 0: nothing flagged */
-    bool flag_used;   /* a check was queued since the last wait */
+    blo_buffer *flag;                 /* one uint, 0: nothing flagged */
+    bool flag_used;                   /* a check was queued since the last wait */
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
 };
 
@@ -68,7 +68,8 @@ void blo_flag_release(blo_context *context);
 
 /* The user's folder for built programs, malloc'ed; NULL: none. */
 char *blo_cache_folder(const char *wanted);
-/* Binaries on disk. KEY identifies device, driver, library and source. *BINARY is malloc'ed; false: not there or damaged. */
+/* Binaries on disk. KEY identifies device, driver, library and source. *BINARY is malloc'ed; false: not there or
+ * damaged. */
 bool blo_cache_read(const char *folder, const char *key, unsigned char **binary, size_t *size);
 void blo_cache_write(const char *folder, const char *key, const unsigned char *binary, size_t size);
 

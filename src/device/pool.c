@@ -33,7 +33,8 @@ static blo_buffer *reuse(blo_context *context, size_t bytes) {
 }
 
 static blo_status allocate(blo_context *context, size_t bytes, blo_buffer **result) {
-    size_t alignment = (size_t)context->facts.base_alignment, capacity = (bytes + alignment - 1) / alignment * alignment;
+    size_t alignment = (size_t)context->facts.base_alignment,
+           capacity = (bytes + alignment - 1) / alignment * alignment;
     uint64_t held = context->counters.current_device_bytes;
     if (capacity == 0)
         capacity = alignment;
@@ -42,8 +43,11 @@ static blo_status allocate(blo_context *context, size_t bytes, blo_buffer **resu
         held = context->counters.current_device_bytes;
     }
     if (held + capacity > context->limit)
-        return blo_fail(context, BLO_ERROR_BUDGET, "%zu bytes are wanted on the device, %llu are held and the memory budget is %llu: at least %llu would do",
-                        capacity, (unsigned long long)held, (unsigned long long)context->limit, (unsigned long long)(held + capacity));
+        return blo_fail(
+            context, BLO_ERROR_BUDGET,
+            "%zu bytes are wanted on the device, %llu are held and the memory budget is %llu: at least %llu would do",
+            capacity, (unsigned long long)held, (unsigned long long)context->limit,
+            (unsigned long long)(held + capacity));
     blo_buffer *buffer = calloc(1, sizeof *buffer);
     if (!buffer)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a buffer");
@@ -105,7 +109,8 @@ uint64_t blo_buffer_serial(const blo_buffer *buffer) {
 }
 
 uint64_t blo_pool_available(const blo_context *context, uint64_t budget) {
-    uint64_t used = context->counters.current_device_bytes - context->cached_bytes, limit = budget ? budget : context->budget;
+    uint64_t used = context->counters.current_device_bytes - context->cached_bytes,
+             limit = budget ? budget : context->budget;
     return limit > used ? limit - used : 0;
 }
 

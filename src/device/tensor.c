@@ -21,13 +21,15 @@ static blo_status check_shape(blo_context *context, blo_dtype dtype, int rank, c
     if (dtype == BLO_DOUBLE && !context->facts.has_double)
         return blo_fail(context, BLO_ERROR_DTYPE, "device \"%s\" has no double", context->facts.name);
     if (rank < 0 || rank > BLO_MAX_RANK || (rank > 0 && !shape))
-        return blo_fail(context, BLO_ERROR_SHAPE, "a tensor of %d axes: want 0 to %d, with a shape", rank, BLO_MAX_RANK);
+        return blo_fail(context, BLO_ERROR_SHAPE, "a tensor of %d axes: want 0 to %d, with a shape", rank,
+                        BLO_MAX_RANK);
     *count = 1;
     for (int i = 0; i < rank; i++) {
         if (shape[i] < 0)
             return blo_fail(context, BLO_ERROR_SHAPE, "axis %d of a tensor has extent %lld", i, (long long)shape[i]);
         if (shape[i] > 0 && *count > INT64_MAX / 8 / shape[i])
-            return blo_fail(context, BLO_ERROR_SHAPE, "a tensor whose extents overflow at axis %d (%lld)", i, (long long)shape[i]);
+            return blo_fail(context, BLO_ERROR_SHAPE, "a tensor whose extents overflow at axis %d (%lld)", i,
+                            (long long)shape[i]);
         *count *= shape[i];
     }
     return BLO_OK;
@@ -53,7 +55,8 @@ blo_status blo_tensor_create(blo_context *context, blo_dtype dtype, int rank, co
     size_t bytes = blo_tensor_bytes(tensor);
     status = blo_buffer_create(context, bytes, &tensor->buffer);
     if (status == BLO_OK)
-        status = data ? blo_buffer_write(context, tensor->buffer, 0, bytes, data) : blo_buffer_zero(context, tensor->buffer, 0, bytes);
+        status = data ? blo_buffer_write(context, tensor->buffer, 0, bytes, data)
+                      : blo_buffer_zero(context, tensor->buffer, 0, bytes);
     if (status != BLO_OK) {
         blo_tensor_destroy(tensor);
         return status;
@@ -78,7 +81,8 @@ static blo_status check_transfer(const blo_tensor *tensor, const char *call, con
     if (!data && bytes > 0)
         return blo_fail(tensor->context, BLO_ERROR_ARGUMENT, "%s: data must not be NULL", call);
     if (bytes != blo_tensor_bytes(tensor))
-        return blo_fail(tensor->context, BLO_ERROR_SHAPE, "%s: %zu bytes given, the tensor has %zu", call, bytes, blo_tensor_bytes(tensor));
+        return blo_fail(tensor->context, BLO_ERROR_SHAPE, "%s: %zu bytes given, the tensor has %zu", call, bytes,
+                        blo_tensor_bytes(tensor));
     return BLO_OK;
 }
 

@@ -1,4 +1,5 @@
-/* Copies between host and device, and what happens at every wait. Writes of moderate size are staged so that the host need not wait. */
+/* Copies between host and device, and what happens at every wait. Writes of moderate size are staged so that the host
+ * need not wait. */
 #include "opencl.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
         return BLO_OK;
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
-        code = clEnqueueReadBuffer(context->queue, context->flag->memory, CL_FALSE, 0, sizeof *flag, flag, 0, NULL, NULL);
+        code =
+            clEnqueueReadBuffer(context->queue, context->flag->memory, CL_FALSE, 0, sizeof *flag, flag, 0, NULL, NULL);
     return blo_check(context, code, "clEnqueueReadBuffer");
 }
 
@@ -27,7 +29,8 @@ blo_status blo_after_wait(blo_context *context, cl_uint flag) {
     blo_status cleared = blo_buffer_zero(context, context->flag, 0, sizeof flag);
     if (cleared != BLO_OK)
         return cleared;
-    return blo_fail(context, BLO_ERROR_NUMERIC, "a NaN or an infinity in the backward sweep at lower step %u; the gradients are as they were",
+    return blo_fail(context, BLO_ERROR_NUMERIC,
+                    "a NaN or an infinity in the backward sweep at lower step %u; the gradients are as they were",
                     (unsigned)flag);
 }
 
@@ -48,7 +51,8 @@ blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t off
         context->counters.waits++;
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
-        code = clEnqueueWriteBuffer(context->queue, buffer->memory, wait ? CL_TRUE : CL_FALSE, offset, bytes, from, 0, NULL, NULL);
+        code = clEnqueueWriteBuffer(context->queue, buffer->memory, wait ? CL_TRUE : CL_FALSE, offset, bytes, from, 0,
+                                    NULL, NULL);
     return blo_check(context, code, "clEnqueueWriteBuffer");
 }
 
@@ -74,7 +78,8 @@ blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_
         return BLO_OK;
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
-        code = clEnqueueCopyBuffer(context->queue, source->memory, target->memory, source_offset, target_offset, bytes, 0, NULL, NULL);
+        code = clEnqueueCopyBuffer(context->queue, source->memory, target->memory, source_offset, target_offset, bytes,
+                                   0, NULL, NULL);
     return blo_check(context, code, "clEnqueueCopyBuffer");
 }
 

@@ -6,16 +6,20 @@
 
 static void write_node(FILE *file, const blo_node *node) {
     char shape[BLO_SHAPE_TEXT];
-    const char *style = node->op == BLO_OP_INPUT ? ", style=filled, fillcolor=lightblue" : node->op == BLO_OP_MATMUL ? ", style=filled, fillcolor=lightyellow" : "";
+    const char *style = node->op == BLO_OP_INPUT    ? ", style=filled, fillcolor=lightblue"
+                        : node->op == BLO_OP_MATMUL ? ", style=filled, fillcolor=lightyellow"
+                                                    : "";
     fprintf(file, "  n%d [label=\"%d %s", node->id, node->id, blo_op_name(node->op));
     if (node->op == BLO_OP_INPUT)
         for (const char *c = blo_graph_input_name(node->graph, node->attr.input); *c; c++)
-            fprintf(file, "%s%c", c == blo_graph_input_name(node->graph, node->attr.input) ? " " : "", *c == '"' || *c == '\\' ? '_' : *c);
+            fprintf(file, "%s%c", c == blo_graph_input_name(node->graph, node->attr.input) ? " " : "",
+                    *c == '"' || *c == '\\' ? '_' : *c);
     if (node->op == BLO_OP_CONST)
         fprintf(file, " %g", node->attr.value);
     if (node->op == BLO_OP_MATMUL)
         fprintf(file, "%s%s", node->attr.matmul.transpose_a ? " A^T" : "", node->attr.matmul.transpose_b ? " B^T" : "");
-    fprintf(file, "\\n%s %s\"%s];\n", blo_dtype_name(node->dtype), blo_shape_text(node->rank, node->shape, shape), style);
+    fprintf(file, "\\n%s %s\"%s];\n", blo_dtype_name(node->dtype), blo_shape_text(node->rank, node->shape, shape),
+            style);
     for (int i = 0; i < node->n_in; i++)
         fprintf(file, "  n%d -> n%d;\n", node->in[i]->id, node->id);
 }

@@ -36,7 +36,8 @@ blo_node *blo_node_unary(blo_op op, blo_node *a) {
     if (!graph)
         return NULL;
     if (op != BLO_OP_STOP && op != BLO_OP_NEG && !blo_is_floating(a->dtype))
-        return blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_%s: %s; float or double is wanted", blo_op_name(op), blo_dtype_name(a->dtype));
+        return blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_%s: %s; float or double is wanted", blo_op_name(op),
+                              blo_dtype_name(a->dtype));
     return blo_node_make(graph, op, a->dtype, a->rank, a->shape, 1, &a, NULL);
 }
 
@@ -102,7 +103,8 @@ blo_node *blo_broadcast_to(blo_node *a, int rank, const int64_t *shape) {
     if (!graph)
         return NULL;
     if (rank < 0 || rank > BLO_MAX_RANK || (rank > 0 && !shape))
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_broadcast_to: %d axes; want 0 to %d, with a shape", rank, BLO_MAX_RANK);
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_broadcast_to: %d axes; want 0 to %d, with a shape", rank,
+                              BLO_MAX_RANK);
     int map[BLO_MAX_RANK], shift = rank - a->rank;
     bool fits = shift >= 0;
     for (int i = 0; i < a->rank && fits; i++) {
@@ -110,8 +112,8 @@ blo_node *blo_broadcast_to(blo_node *a, int rank, const int64_t *shape) {
         fits = a->shape[i] == 1 || a->shape[i] == shape[i + shift];
     }
     if (!fits)
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_broadcast_to: shape %s does not broadcast to %s", blo_shape_text(a->rank, a->shape, from),
-                              blo_shape_text(rank, shape, to));
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_broadcast_to: shape %s does not broadcast to %s",
+                              blo_shape_text(a->rank, a->shape, from), blo_shape_text(rank, shape, to));
     return blo_node_broadcast(a, rank, shape, map);
 }
 
@@ -127,7 +129,8 @@ bool blo_broadcast_pair(const char *call, blo_node **a, blo_node **b) {
         int ia = i - rank + (*a)->rank, ib = i - rank + (*b)->rank;
         int64_t ea = ia >= 0 ? (*a)->shape[ia] : 1, eb = ib >= 0 ? (*b)->shape[ib] : 1;
         if (ea != eb && ea != 1 && eb != 1) {
-            blo_graph_fail(graph, BLO_ERROR_SHAPE, "%s: shapes %s and %s do not broadcast", call, blo_shape_text((*a)->rank, (*a)->shape, left),
+            blo_graph_fail(graph, BLO_ERROR_SHAPE, "%s: shapes %s and %s do not broadcast", call,
+                           blo_shape_text((*a)->rank, (*a)->shape, left),
                            blo_shape_text((*b)->rank, (*b)->shape, right));
             return false;
         }
@@ -143,10 +146,11 @@ static blo_node *binary(const char *call, blo_op op, blo_node *a, blo_node *b) {
         return NULL;
     bool logical = op == BLO_OP_AND || op == BLO_OP_OR;
     if (a->dtype != b->dtype || (logical && a->dtype != BLO_UINT8))
-        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "%s: %s and %s; %s", call, blo_dtype_name(a->dtype), blo_dtype_name(b->dtype),
-                              logical ? "uint8 is wanted" : "equal element types are wanted");
+        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "%s: %s and %s; %s", call, blo_dtype_name(a->dtype),
+                              blo_dtype_name(b->dtype), logical ? "uint8 is wanted" : "equal element types are wanted");
     if (op == BLO_OP_POW && !blo_is_floating(a->dtype))
-        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "%s: %s; float or double is wanted", call, blo_dtype_name(a->dtype));
+        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "%s: %s; float or double is wanted", call,
+                              blo_dtype_name(a->dtype));
     return blo_node_binary(op, a, b);
 }
 
@@ -215,7 +219,8 @@ blo_node *blo_select(blo_node *condition, blo_node *a, blo_node *b) {
         !blo_broadcast_pair("blo_select", &a, &b))
         return NULL;
     if (condition->dtype != BLO_UINT8 || a->dtype != b->dtype)
-        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "blo_select: %s ? %s : %s; uint8 and equal element types are wanted",
+        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE,
+                              "blo_select: %s ? %s : %s; uint8 and equal element types are wanted",
                               blo_dtype_name(condition->dtype), blo_dtype_name(a->dtype), blo_dtype_name(b->dtype));
     blo_node *in[3] = {condition, a, b};
     return blo_node_make(a->graph, BLO_OP_SELECT, a->dtype, a->rank, a->shape, 3, in, NULL);

@@ -1,5 +1,5 @@
-/* What a node is without being computed: constants, identities, movement of movement. Nothing here changes a value, a NaN included
- * (x * 0 is not 0), but for the sign of a zero in x + 0. */
+/* What a node is without being computed: constants, identities, movement of movement. Nothing here changes a value, a
+ * NaN included (x * 0 is not 0), but for the sign of a zero in x + 0. */
 #include <math.h>
 #include <string.h>
 
@@ -8,16 +8,19 @@
 static double rounded(blo_dtype dtype, double value) {
     switch (dtype) {
     case BLO_FLOAT: return (double)(float)value;
-    case BLO_INT32: return isnan(value) ? 0 : value <= INT32_MIN ? INT32_MIN : value >= INT32_MAX ? INT32_MAX : trunc(value);
+    case BLO_INT32:
+        return isnan(value) ? 0 : value <= INT32_MIN ? INT32_MIN : value >= INT32_MAX ? INT32_MAX : trunc(value);
     case BLO_UINT8: return isnan(value) || value <= 0 ? 0 : value >= UINT8_MAX ? UINT8_MAX : trunc(value);
     default: return value;
     }
 }
 
-/* The operation on numbers; false where it is not for constants. Transcendental functions are left to the device, whose value it is. */
+/* The operation on numbers; false where it is not for constants. Transcendental functions are left to the device, whose
+ * value it is. */
 static bool evaluate(const blo_node *node, double a, double b, double *result) {
     switch (node->op) {
-    case BLO_OP_CAST: case BLO_OP_STOP: *result = a; return true;
+    case BLO_OP_CAST:
+    case BLO_OP_STOP: *result = a; return true;
     case BLO_OP_NEG: *result = -a; return true;
     case BLO_OP_SQRT: *result = sqrt(a); return true;
     case BLO_OP_ADD: *result = a + b; return true;
@@ -48,7 +51,8 @@ static blo_node *fold_elementwise(const blo_node *node) {
             return node->in[1];
         return a->op == BLO_OP_CONST ? node->in[a->attr.value != 0 ? 1 : 2] : NULL;
     }
-    if (a->op == BLO_OP_CONST && (!b || b->op == BLO_OP_CONST) && evaluate(node, a->attr.value, b ? b->attr.value : 0, &value))
+    if (a->op == BLO_OP_CONST && (!b || b->op == BLO_OP_CONST) &&
+        evaluate(node, a->attr.value, b ? b->attr.value : 0, &value))
         return constant(node, value);
     switch (node->op) {
     case BLO_OP_CAST: return a->dtype == node->dtype ? a : NULL;
@@ -57,7 +61,10 @@ static blo_node *fold_elementwise(const blo_node *node) {
     case BLO_OP_SUB: return blo_is_constant(b, 0) ? a : NULL;
     case BLO_OP_MUL: return blo_is_constant(b, 1) ? a : blo_is_constant(a, 1) ? b : NULL;
     case BLO_OP_DIV: return blo_is_constant(b, 1) ? a : NULL;
-    case BLO_OP_MIN: case BLO_OP_MAX: case BLO_OP_AND: case BLO_OP_OR: return a == b ? a : NULL;
+    case BLO_OP_MIN:
+    case BLO_OP_MAX:
+    case BLO_OP_AND:
+    case BLO_OP_OR: return a == b ? a : NULL;
     default: return NULL;
     }
 }
@@ -121,7 +128,8 @@ blo_node *blo_node_fold(const blo_node *node) {
     if (blo_op_elementwise(node->op))
         return fold_elementwise(node);
     blo_node *a = node->n_in > 0 ? node->in[0] : NULL;
-    bool moves = node->op == BLO_OP_RESHAPE || node->op == BLO_OP_BROADCAST || node->op == BLO_OP_PERMUTE || node->op == BLO_OP_SLICE;
+    bool moves = node->op == BLO_OP_RESHAPE || node->op == BLO_OP_BROADCAST || node->op == BLO_OP_PERMUTE ||
+                 node->op == BLO_OP_SLICE;
     if (moves && a->op == BLO_OP_CONST)
         return constant(node, a->attr.value);
     switch (node->op) {
@@ -131,8 +139,10 @@ blo_node *blo_node_fold(const blo_node *node) {
         return a->op == BLO_OP_RESHAPE ? blo_reshape(a->in[0], node->rank, node->shape) : NULL;
     case BLO_OP_BROADCAST: return fold_broadcast(node);
     case BLO_OP_PERMUTE: return fold_permute(node);
-    case BLO_OP_SLICE: case BLO_OP_PAD: return whole_window(node) ? a : NULL;
-    case BLO_OP_SUM: case BLO_OP_REDUCE_MAX: return node->attr.axes == 0 ? a : NULL;
+    case BLO_OP_SLICE:
+    case BLO_OP_PAD: return whole_window(node) ? a : NULL;
+    case BLO_OP_SUM:
+    case BLO_OP_REDUCE_MAX: return node->attr.axes == 0 ? a : NULL;
     case BLO_OP_MATMUL: return fold_matmul(node);
     default: return NULL;
     }

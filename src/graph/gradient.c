@@ -1,5 +1,5 @@
-/* Reverse-mode differentiation: from the outputs down by falling id, towards the nodes that depend on what is wanted and nowhere else,
- * so that no dead adjoint is ever built. */
+/* Reverse-mode differentiation: from the outputs down by falling id, towards the nodes that depend on what is wanted
+ * and nowhere else, so that no dead adjoint is ever built. */
 #include <stdlib.h>
 
 #include "node.h"
@@ -42,20 +42,23 @@ static bool check(blo_graph *graph, int n_outputs, blo_node *const *outputs, blo
     for (int i = 0; i < n_outputs; i++) {
         if (cotangents[i] && (cotangents[i]->graph != graph || cotangents[i]->dtype != outputs[i]->dtype ||
                               !blo_same_shape(cotangents[i], outputs[i]))) {
-            blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_vjp: output %d is %s %s and its cotangent %s %s", i, blo_dtype_name(outputs[i]->dtype),
-                           blo_shape_text(outputs[i]->rank, outputs[i]->shape, left), blo_dtype_name(cotangents[i]->dtype),
+            blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_vjp: output %d is %s %s and its cotangent %s %s", i,
+                           blo_dtype_name(outputs[i]->dtype), blo_shape_text(outputs[i]->rank, outputs[i]->shape, left),
+                           blo_dtype_name(cotangents[i]->dtype),
                            blo_shape_text(cotangents[i]->rank, cotangents[i]->shape, right));
             return false;
         }
         if (cotangents[i] && !blo_is_floating(outputs[i]->dtype)) {
-            blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_vjp: output %d is %s, which has no derivative", i, blo_dtype_name(outputs[i]->dtype));
+            blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_vjp: output %d is %s, which has no derivative", i,
+                           blo_dtype_name(outputs[i]->dtype));
             return false;
         }
     }
     return true;
 }
 
-blo_status blo_vjp(int n_outputs, blo_node *const *outputs, blo_node *const *given, int n, blo_node *const *wrt, blo_node **gradients) {
+blo_status blo_vjp(int n_outputs, blo_node *const *outputs, blo_node *const *given, int n, blo_node *const *wrt,
+                   blo_node **gradients) {
     for (int i = 0; i < n; i++)
         gradients[i] = NULL;
     blo_graph *graph = n_outputs > 0 ? blo_operands("blo_vjp", n_outputs, outputs) : NULL;
@@ -96,8 +99,8 @@ blo_status blo_gradient(blo_node *loss, int n, blo_node *const *wrt, blo_node **
     if (!graph)
         return loss ? blo_graph_status(loss->graph) : BLO_ERROR_ARGUMENT;
     if (loss->rank != 0 || !blo_is_floating(loss->dtype)) {
-        blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_gradient: the loss is %s %s; a float or double scalar [] is wanted", blo_dtype_name(loss->dtype),
-                       blo_shape_text(loss->rank, loss->shape, text));
+        blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_gradient: the loss is %s %s; a float or double scalar [] is wanted",
+                       blo_dtype_name(loss->dtype), blo_shape_text(loss->rank, loss->shape, text));
         return blo_graph_status(graph);
     }
     blo_node *one = blo_full_like(loss, 1);

@@ -93,7 +93,8 @@ static uint64_t hash_of(const blo_node *node) {
 
 static bool equal(const blo_node *a, const blo_node *b) {
     return a->op == b->op && a->dtype == b->dtype && a->rank == b->rank && a->n_in == b->n_in &&
-           !memcmp(a->shape, b->shape, sizeof a->shape) && !memcmp(a->in, b->in, sizeof a->in) && !memcmp(&a->attr, &b->attr, sizeof a->attr);
+           !memcmp(a->shape, b->shape, sizeof a->shape) && !memcmp(a->in, b->in, sizeof a->in) &&
+           !memcmp(&a->attr, &b->attr, sizeof a->attr);
 }
 
 /* Where NODE is in the table, or the free place it would take. */
@@ -147,8 +148,8 @@ static int64_t count_of(int rank, const int64_t *shape) {
     return count;
 }
 
-blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, const int64_t *shape, int n_in, blo_node *const *in,
-                        const blo_attr *attr) {
+blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, const int64_t *shape, int n_in,
+                        blo_node *const *in, const blo_attr *attr) {
     char text[BLO_SHAPE_TEXT];
     if (graph->status != BLO_OK)
         return NULL;
@@ -156,9 +157,11 @@ blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, 
     memset(&node, 0, sizeof node); /* also what no field covers: nodes are compared byte by byte */
     int64_t count = count_of(rank, shape);
     if (rank < 0 || rank > BLO_MAX_RANK)
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "%s: %d axes; at most %d are supported", blo_op_name(op), rank, BLO_MAX_RANK);
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "%s: %d axes; at most %d are supported", blo_op_name(op), rank,
+                              BLO_MAX_RANK);
     if (count < 0)
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "%s: %s is no shape", blo_op_name(op), blo_shape_text(rank, shape, text));
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "%s: %s is no shape", blo_op_name(op),
+                              blo_shape_text(rank, shape, text));
     node.graph = graph;
     node.op = op;
     node.dtype = dtype;

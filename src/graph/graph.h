@@ -6,30 +6,52 @@
 
 /* The primitives. Everything else is built of them; the table in ops.c gives each one's name, arity and derivative. */
 typedef enum blo_op {
-    BLO_OP_INPUT,   /* leaf; attr.input */
-    BLO_OP_CONST,   /* leaf; every element attr.value (of any dtype) */
-    BLO_OP_IOTA,    /* leaf; the index along attr.axis */
-    BLO_OP_RANDOM,  /* in: counter int32 []; uniform [0,1), Philox key attr.seed, counter (element lo, element hi, counter, 0) */
+    BLO_OP_INPUT,  /* leaf; attr.input */
+    BLO_OP_CONST,  /* leaf; every element attr.value (of any dtype) */
+    BLO_OP_IOTA,   /* leaf; the index along attr.axis */
+    BLO_OP_RANDOM, /* in: counter int32 []; uniform [0,1), Philox key attr.seed, counter (element lo, element hi,
+                      counter, 0) */
     /* elementwise, operands of the result's shape (never broadcast: BROADCAST nodes stand before them) */
-    BLO_OP_CAST, BLO_OP_NEG, BLO_OP_EXP, BLO_OP_LOG, BLO_OP_SIN, BLO_OP_COS, BLO_OP_TANH, BLO_OP_SIGMOID, BLO_OP_SQRT,
+    BLO_OP_CAST,
+    BLO_OP_NEG,
+    BLO_OP_EXP,
+    BLO_OP_LOG,
+    BLO_OP_SIN,
+    BLO_OP_COS,
+    BLO_OP_TANH,
+    BLO_OP_SIGMOID,
+    BLO_OP_SQRT,
     BLO_OP_STOP, /* identity without derivative */
-    BLO_OP_ADD, BLO_OP_SUB, BLO_OP_MUL, BLO_OP_DIV, BLO_OP_POW, BLO_OP_MIN, BLO_OP_MAX, /* min, max: NaN if either is */
-    BLO_OP_LT, BLO_OP_LE, BLO_OP_EQ, BLO_OP_NE, /* -> uint8 */
-    BLO_OP_AND, BLO_OP_OR,                      /* uint8 -> uint8 */
-    BLO_OP_SELECT,                              /* in: condition uint8, a, b */
+    BLO_OP_ADD,
+    BLO_OP_SUB,
+    BLO_OP_MUL,
+    BLO_OP_DIV,
+    BLO_OP_POW,
+    BLO_OP_MIN,
+    BLO_OP_MAX, /* min, max: NaN if either is */
+    BLO_OP_LT,
+    BLO_OP_LE,
+    BLO_OP_EQ,
+    BLO_OP_NE, /* -> uint8 */
+    BLO_OP_AND,
+    BLO_OP_OR,     /* uint8 -> uint8 */
+    BLO_OP_SELECT, /* in: condition uint8, a, b */
     /* reductions: the axes in attr.axes (a bit mask) are removed */
-    BLO_OP_SUM, BLO_OP_REDUCE_MAX, /* REDUCE_MAX: NaN if any is */
+    BLO_OP_SUM,
+    BLO_OP_REDUCE_MAX, /* REDUCE_MAX: NaN if any is */
     /* movement */
     BLO_OP_RESHAPE,   /* same count, row-major order */
     BLO_OP_BROADCAST, /* axis i of the operand is axis attr.perm[i] of the result (increasing), its extent equal or 1 */
     BLO_OP_PERMUTE,   /* axis i of the result is axis attr.perm[i] of the operand */
     BLO_OP_SLICE,     /* result[i] = operand[attr.start[i] + i * attr.step[i]] per axis */
-    BLO_OP_PAD,       /* result[attr.start[i] + j * attr.step[i]] = operand[j] per axis, else 0 (start: low, step: interior + 1) */
+    BLO_OP_PAD, /* result[attr.start[i] + j * attr.step[i]] = operand[j] per axis, else 0 (start: low, step: interior +
+                   1) */
     /* indices */
     BLO_OP_GATHER,      /* in: a [R,D...], index [I...] -> [I...,D...]; outside: NaN or 0 */
     BLO_OP_SCATTER_ADD, /* in: a [I...,D...], index [I...] -> [R,D...] */
     /* products */
-    BLO_OP_MATMUL, /* in: a [B...,M,K], b [B...,K,N], equal batch axes; attr.transpose_a/b: stored as [B...,K,M], [B...,N,K] */
+    BLO_OP_MATMUL, /* in: a [B...,M,K], b [B...,K,N], equal batch axes; attr.transpose_a/b: stored as [B...,K,M],
+                      [B...,N,K] */
     BLO_OP_COUNT
 } blo_op;
 
@@ -85,7 +107,7 @@ blo_node *blo_graph_fail(blo_graph *graph, blo_status status, const char *format
 int blo_graph_inputs(const blo_graph *graph);
 blo_node *blo_graph_input_at(const blo_graph *graph, int index);
 const char *blo_graph_input_name(const blo_graph *graph, int index);
-int blo_graph_nodes(const blo_graph *graph);              /* ids are below this */
+int blo_graph_nodes(const blo_graph *graph); /* ids are below this */
 blo_node *blo_graph_node(const blo_graph *graph, int id);
 
 /* --- passes --- */
@@ -93,10 +115,13 @@ blo_node *blo_graph_node(const blo_graph *graph, int id);
 /* Marks LIVE[id] (of size blo_graph_nodes) for everything the outputs depend on. */
 void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
 /* Rebuilds OUTPUTS with each FROM[i] replaced by TO[i] (same shape and dtype) into RESULT[n]. */
-blo_status blo_graph_substitute(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to, blo_node **result);
+blo_status blo_graph_substitute(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to,
+                                blo_node **result);
 /* True when NODE depends on any of the M nodes ON. */
 bool blo_graph_depends(const blo_node *node, int m, blo_node *const *on);
-/* Copies what OUTPUTS depend on into the graph TARGET; input nodes are mapped through INPUT_MAP[index] (nodes of TARGET). */
-blo_status blo_graph_import(blo_graph *target, blo_node *const *input_map, int n, blo_node *const *outputs, blo_node **result);
+/* Copies what OUTPUTS depend on into the graph TARGET; input nodes are mapped through INPUT_MAP[index] (nodes of
+ * TARGET). */
+blo_status blo_graph_import(blo_graph *target, blo_node *const *input_map, int n, blo_node *const *outputs,
+                            blo_node **result);
 
 #endif

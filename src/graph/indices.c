@@ -1,4 +1,5 @@
-/* Values that are indices or are found by them: iota, one-hot, gather and its adjoint, and counter-based random numbers. */
+/* Values that are indices or are found by them: iota, one-hot, gather and its adjoint, and counter-based random
+ * numbers. */
 #include <string.h>
 
 #include "node.h"
@@ -24,7 +25,8 @@ static bool is_index(const blo_node *node) {
 }
 
 static blo_node *not_index(const char *call, const blo_node *index) {
-    return blo_graph_fail(index->graph, BLO_ERROR_DTYPE, "%s: the index is %s; int32 or uint8 is wanted", call, blo_dtype_name(index->dtype));
+    return blo_graph_fail(index->graph, BLO_ERROR_DTYPE, "%s: the index is %s; int32 or uint8 is wanted", call,
+                          blo_dtype_name(index->dtype));
 }
 
 blo_node *blo_gather(blo_node *a, blo_node *index) {
@@ -57,7 +59,8 @@ blo_node *blo_scatter_add(blo_node *a, blo_node *index, int64_t rows) {
         fits = a->shape[i] == index->shape[i];
     if (!fits)
         return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_scatter_add: values %s by an index %s into %lld rows",
-                              blo_shape_text(a->rank, a->shape, left), blo_shape_text(index->rank, index->shape, right), (long long)rows);
+                              blo_shape_text(a->rank, a->shape, left), blo_shape_text(index->rank, index->shape, right),
+                              (long long)rows);
     int64_t shape[BLO_MAX_RANK] = {rows};
     for (int i = index->rank; i < a->rank; i++)
         shape[1 + i - index->rank] = a->shape[i];
@@ -71,7 +74,8 @@ blo_node *blo_one_hot(blo_node *index, int64_t classes, blo_dtype dtype) {
     if (!is_index(index))
         return not_index("blo_one_hot", index);
     if (index->rank == BLO_MAX_RANK || classes < 0)
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_one_hot: %lld classes of an index of %d axes", (long long)classes, index->rank);
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_one_hot: %lld classes of an index of %d axes",
+                              (long long)classes, index->rank);
     int64_t shape[BLO_MAX_RANK];
     int map[BLO_MAX_RANK];
     for (int i = 0; i < index->rank; i++) {
@@ -90,7 +94,9 @@ blo_node *blo_random_uniform(blo_node *counter, uint64_t seed, blo_dtype dtype, 
     if (!graph)
         return NULL;
     if (counter->dtype != BLO_INT32 || counter->rank != 0 || !blo_is_floating(dtype))
-        return blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_random_uniform: the counter is %s of %d axes and the result %s; an int32 scalar and float or double are wanted",
+        return blo_graph_fail(graph, BLO_ERROR_DTYPE,
+                              "blo_random_uniform: the counter is %s of %d axes and the result %s; an int32 scalar and "
+                              "float or double are wanted",
                               blo_dtype_name(counter->dtype), counter->rank, blo_dtype_name(dtype));
     blo_attr attr;
     memset(&attr, 0, sizeof attr);
@@ -102,6 +108,7 @@ blo_node *blo_random_normal(blo_node *counter, uint64_t seed, blo_dtype dtype, i
     const double two_pi = 6.283185307179586476925;
     blo_node *u = blo_random_uniform(counter, seed, dtype, rank, shape);
     blo_node *v = blo_random_uniform(counter, seed + STREAM_STEP, dtype, rank, shape);
-    blo_node *radius = blo_sqrt(blo_scale(blo_log(blo_sub(blo_full_like(u, 1), u)), -2)); /* of 1 - u, which is never 0 */
+    blo_node *radius =
+        blo_sqrt(blo_scale(blo_log(blo_sub(blo_full_like(u, 1), u)), -2)); /* of 1 - u, which is never 0 */
     return blo_mul(radius, blo_cos(blo_scale(v, two_pi)));
 }

@@ -5,8 +5,9 @@
 
 static blo_node *does_not_fit(blo_node *a, blo_node *b, bool ta, bool tb) {
     char left[BLO_SHAPE_TEXT], right[BLO_SHAPE_TEXT];
-    return blo_graph_fail(a->graph, BLO_ERROR_SHAPE, "blo_matmul: %s%s by %s%s do not fit", blo_shape_text(a->rank, a->shape, left),
-                          ta ? " transposed" : "", blo_shape_text(b->rank, b->shape, right), tb ? " transposed" : "");
+    return blo_graph_fail(a->graph, BLO_ERROR_SHAPE, "blo_matmul: %s%s by %s%s do not fit",
+                          blo_shape_text(a->rank, a->shape, left), ta ? " transposed" : "",
+                          blo_shape_text(b->rank, b->shape, right), tb ? " transposed" : "");
 }
 
 /* A matrix repeated over the batch axes of LIKE. */
@@ -36,8 +37,8 @@ blo_node *blo_matmul(blo_node *a, blo_node *b, bool transpose_a, bool transpose_
     if (!graph)
         return NULL;
     if (a->dtype != b->dtype || !blo_is_floating(a->dtype))
-        return blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_matmul: %s by %s; both float or both double are wanted", blo_dtype_name(a->dtype),
-                              blo_dtype_name(b->dtype));
+        return blo_graph_fail(graph, BLO_ERROR_DTYPE, "blo_matmul: %s by %s; both float or both double are wanted",
+                              blo_dtype_name(a->dtype), blo_dtype_name(b->dtype));
     if (a->rank < 2 || b->rank < 2 || (a->rank != b->rank && a->rank != 2 && b->rank != 2))
         return does_not_fit(a, b, transpose_a, transpose_b);
     int64_t k_a = a->shape[a->rank - (transpose_a ? 2 : 1)], k_b = b->shape[b->rank - (transpose_b ? 1 : 2)];

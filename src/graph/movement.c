@@ -19,7 +19,8 @@ blo_node *blo_reshape(blo_node *a, int rank, const int64_t *shape) {
     if (!graph)
         return NULL;
     if (rank < 0 || rank > BLO_MAX_RANK || (rank > 0 && !shape))
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_reshape: %d axes; want 0 to %d, with a shape", rank, BLO_MAX_RANK);
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_reshape: %d axes; want 0 to %d, with a shape", rank,
+                              BLO_MAX_RANK);
     int64_t wanted[BLO_MAX_RANK], count = 1;
     int open = -1;
     bool fits = true;
@@ -36,8 +37,8 @@ blo_node *blo_reshape(blo_node *a, int rank, const int64_t *shape) {
     if (open >= 0)
         count *= wanted[open];
     if (!fits || count != a->count || (open >= 0 && wanted[open] < 0))
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_reshape: shape %s does not reshape to %s", blo_shape_text(a->rank, a->shape, from),
-                              blo_shape_text(rank, shape, to));
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_reshape: shape %s does not reshape to %s",
+                              blo_shape_text(a->rank, a->shape, from), blo_shape_text(rank, shape, to));
     return blo_node_make(graph, BLO_OP_RESHAPE, a->dtype, rank, wanted, 1, &a, NULL);
 }
 
@@ -84,7 +85,8 @@ blo_node *blo_slice(blo_node *a, const int64_t *start, const int64_t *stop, cons
     for (int i = 0; i < a->rank; i++) {
         int64_t by = step ? step[i] : 1;
         if (start[i] < 0 || stop[i] < start[i] || stop[i] > a->shape[i] || by < 1)
-            return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "blo_slice: %lld to %lld by %lld of axis %d, whose extent is %lld",
+            return blo_graph_fail(graph, BLO_ERROR_ARGUMENT,
+                                  "blo_slice: %lld to %lld by %lld of axis %d, whose extent is %lld",
                                   (long long)start[i], (long long)stop[i], (long long)by, i, (long long)a->shape[i]);
         attr.window.start[i] = start[i];
         attr.window.step[i] = by;
@@ -103,7 +105,8 @@ blo_node *blo_pad(blo_node *a, const int64_t *low, const int64_t *high, const in
     for (int i = 0; i < a->rank; i++) {
         int64_t between = interior ? interior[i] : 0;
         if (low[i] < 0 || high[i] < 0 || between < 0)
-            return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "blo_pad: %lld before, %lld after, %lld between along axis %d; none may be negative",
+            return blo_graph_fail(graph, BLO_ERROR_ARGUMENT,
+                                  "blo_pad: %lld before, %lld after, %lld between along axis %d; none may be negative",
                                   (long long)low[i], (long long)high[i], (long long)between, i);
         attr.window.start[i] = low[i];
         attr.window.step[i] = between + 1;
@@ -133,8 +136,9 @@ blo_node *blo_concat(int n, blo_node *const *parts, int axis) { /* each part amo
         return blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "blo_concat: axis %d of %d axes is out of range", axis, rank);
     for (int p = 0; p < n; p++) {
         if (!joins(parts[0], parts[p], along))
-            return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_concat: %s %s and %s %s do not join along axis %d", blo_dtype_name(parts[0]->dtype),
-                                  blo_shape_text(rank, parts[0]->shape, left), blo_dtype_name(parts[p]->dtype),
+            return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_concat: %s %s and %s %s do not join along axis %d",
+                                  blo_dtype_name(parts[0]->dtype), blo_shape_text(rank, parts[0]->shape, left),
+                                  blo_dtype_name(parts[p]->dtype),
                                   blo_shape_text(parts[p]->rank, parts[p]->shape, right), axis);
         total += parts[p]->shape[along];
     }

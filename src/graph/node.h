@@ -4,7 +4,8 @@
 
 #include "graph.h"
 
-/* What a derivative rule sees: adds to IN[i] (the cotangents of NODE's operands) given G, that of NODE. WANTED[i]: operand i needs it. */
+/* What a derivative rule sees: adds to IN[i] (the cotangents of NODE's operands) given G, that of NODE. WANTED[i]:
+ * operand i needs it. */
 typedef void (*blo_derivative)(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
 
 /* One primitive: everything about it but how it is emitted. */
@@ -17,13 +18,15 @@ typedef struct blo_op_entry {
 
 const blo_op_entry *blo_op_entry_of(blo_op op);
 
-/* The node of these parts: found if there is an equal one, folded if its value is known, else new. Operands are checked already. */
-blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, const int64_t *shape, int n_in, blo_node *const *in,
-                        const blo_attr *attr);
+/* The node of these parts: found if there is an equal one, folded if its value is known, else new. Operands are checked
+ * already. */
+blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, const int64_t *shape, int n_in,
+                        blo_node *const *in, const blo_attr *attr);
 /* What the node would fold to: an existing node or a constant; NULL: it must be made. */
 blo_node *blo_node_fold(const blo_node *node);
 
-/* The graph of operands that belong together; NULL (error set where there is a graph) when one is missing or of another graph. */
+/* The graph of operands that belong together; NULL (error set where there is a graph) when one is missing or of another
+ * graph. */
 blo_graph *blo_operands(const char *call, int n, blo_node *const *in);
 
 bool blo_is_floating(blo_dtype dtype);

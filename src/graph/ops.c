@@ -1,10 +1,11 @@
-/* The table of primitives. Each derivative is written in the same primitives, so that derivatives have derivatives, to any order.
- * G is the cotangent of the node; IN[i] receives that of operand i, of its shape. */
+/* The table of primitives. Each derivative is written in the same primitives, so that derivatives have derivatives, to
+ * any order. G is the cotangent of the node; IN[i] receives that of operand i, of its shape. */
 #include "node.h"
 
 #include <string.h>
 
-static blo_node *mask(blo_node *condition, blo_node *a) { /* a where the condition holds, else 0: selects, never multiplies */
+static blo_node *mask(blo_node *condition,
+                      blo_node *a) { /* a where the condition holds, else 0: selects, never multiplies */
     return a ? blo_select(condition, a, blo_zeros_like(a)) : NULL;
 }
 
@@ -195,7 +196,8 @@ static void d_scatter_add(blo_node *node, blo_node *g, const bool *wanted, blo_n
     in[0] = wanted[0] ? blo_gather(g, node->in[1]) : NULL;
 }
 
-static void d_matmul(blo_node *node, blo_node *g, const bool *wanted, blo_node **in) { /* C = A B: dA = G B^T, dB = A^T G */
+static void d_matmul(blo_node *node, blo_node *g, const bool *wanted,
+                     blo_node **in) { /* C = A B: dA = G B^T, dB = A^T G */
     blo_node *a = node->in[0], *b = node->in[1];
     bool ta = node->attr.matmul.transpose_a, tb = node->attr.matmul.transpose_b;
     if (wanted[0])

@@ -1,4 +1,5 @@
-/* Passes over graphs: liveness, dependence, substitution and import. Operands have smaller ids, so every pass is one loop. */
+/* Passes over graphs: liveness, dependence, substitution and import. Operands have smaller ids, so every pass is one
+ * loop. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,7 +68,8 @@ static blo_node **make_copies(blo_graph *target, int n_nodes) {
     return copies;
 }
 
-blo_status blo_graph_substitute(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to, blo_node **result) {
+blo_status blo_graph_substitute(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to,
+                                blo_node **result) {
     if (n == 0)
         return BLO_OK;
     blo_graph *graph = outputs[0]->graph;
@@ -81,7 +83,8 @@ blo_status blo_graph_substitute(int n, blo_node *const *outputs, int m, blo_node
     return status;
 }
 
-blo_status blo_graph_import(blo_graph *target, blo_node *const *input_map, int n, blo_node *const *outputs, blo_node **result) {
+blo_status blo_graph_import(blo_graph *target, blo_node *const *input_map, int n, blo_node *const *outputs,
+                            blo_node **result) {
     if (n == 0)
         return BLO_OK;
     blo_graph *graph = outputs[0]->graph;

@@ -14,7 +14,8 @@ blo_node *blo_node_reduce(blo_op op, blo_node *a, uint32_t axes) {
         if (!(axes >> i & 1))
             shape[rank++] = a->shape[i];
         else if (op == BLO_OP_REDUCE_MAX && a->shape[i] == 0)
-            return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_max_axes: axis %d has extent 0: a maximum over nothing", i);
+            return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_max_axes: axis %d has extent 0: a maximum over nothing",
+                                  i);
     }
     blo_attr attr;
     memset(&attr, 0, sizeof attr);
@@ -81,7 +82,8 @@ blo_node *blo_mean_axes(blo_node *a, int n, const int *axes, bool keep) {
     if (!axes_of("blo_mean_axes", a, n, axes, &mask))
         return NULL;
     if (!blo_is_floating(a->dtype))
-        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "blo_mean_axes: %s; float or double is wanted", blo_dtype_name(a->dtype));
+        return blo_graph_fail(a->graph, BLO_ERROR_DTYPE, "blo_mean_axes: %s; float or double is wanted",
+                              blo_dtype_name(a->dtype));
     return blo_scale(blo_sum_axes(a, n, axes, keep), 1 / (double)length_of(a, mask));
 }
 
@@ -101,12 +103,13 @@ blo_node *blo_dot(blo_node *a, blo_node *b) {
     blo_node *in[2] = {a, b};
     blo_graph *graph = blo_operands("blo_dot", 2, in);
     if (graph && !blo_same_shape(a, b))
-        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_dot: shapes %s and %s are not equal", blo_shape_text(a->rank, a->shape, left),
-                              blo_shape_text(b->rank, b->shape, right));
+        return blo_graph_fail(graph, BLO_ERROR_SHAPE, "blo_dot: shapes %s and %s are not equal",
+                              blo_shape_text(a->rank, a->shape, left), blo_shape_text(b->rank, b->shape, right));
     return blo_sum(blo_mul(a, b));
 }
 
-blo_node *blo_norm(blo_node *a) { /* the root sees 1 where the sum is 0, so that no derivative of any order is infinite there */
+blo_node *
+blo_norm(blo_node *a) { /* the root sees 1 where the sum is 0, so that no derivative of any order is infinite there */
     blo_node *sum = blo_sum(blo_mul(a, a)), *zero = blo_zeros_like(sum), *one = blo_full_like(sum, 1);
     blo_node *is_zero = blo_equal(sum, zero);
     return blo_select(is_zero, zero, blo_sqrt(blo_select(is_zero, one, sum)));

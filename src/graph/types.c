@@ -4,9 +4,9 @@
 #include "blo_config.h"
 
 const char *blo_status_string(blo_status status) {
-    static const char *const names[] = {"ok",           "argument error", "shape error",  "dtype error",   "state error",
-                                        "no device",    "out of memory",  "budget error", "device error",  "build error",
-                                        "numeric error", "file error",    "unsupported"};
+    static const char *const names[] = {
+        "ok",           "argument error", "shape error", "dtype error",   "state error", "no device",  "out of memory",
+        "budget error", "device error",   "build error", "numeric error", "file error",  "unsupported"};
     return (unsigned)status < sizeof names / sizeof names[0] ? names[status] : "unknown status";
 }
 

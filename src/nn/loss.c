@@ -50,7 +50,8 @@ static blo_node *reduced(const char *call, blo_node *losses, blo_reduction reduc
     case BLO_REDUCE_MEAN: return blo_mean(losses);
     case BLO_REDUCE_SUM: return blo_sum(losses);
     }
-    return losses ? blo_graph_fail(losses->graph, BLO_ERROR_ARGUMENT, "%s: %d is no reduction", call, (int)reduction) : NULL;
+    return losses ? blo_graph_fail(losses->graph, BLO_ERROR_ARGUMENT, "%s: %d is no reduction", call, (int)reduction)
+                  : NULL;
 }
 
 /* logits [N...,C] and targets [N...]: the same N..., and integers. */
@@ -62,8 +63,10 @@ static bool targets_fit(const char *call, blo_node *logits, blo_node *target) {
         fits = logits->shape[i] == target->shape[i];
     if (!fits)
         blo_graph_fail(logits->graph, BLO_ERROR_SHAPE,
-                       "%s: logits of %d axes (%lld values) and targets of %d axes (%lld values, %s); want [N...,C] and int32 or uint8 [N...]", call,
-                       logits->rank, (long long)logits->count, target->rank, (long long)target->count, blo_dtype_name(target->dtype));
+                       "%s: logits of %d axes (%lld values) and targets of %d axes (%lld values, %s); want [N...,C] "
+                       "and int32 or uint8 [N...]",
+                       call, logits->rank, (long long)logits->count, target->rank, (long long)target->count,
+                       blo_dtype_name(target->dtype));
     return fits;
 }
 
@@ -75,8 +78,10 @@ blo_node *blo_cross_entropy(blo_node *logits, blo_node *target, blo_reduction re
     blo_node *log_p = blo_log_softmax(logits), *index = blo_cast(target, BLO_INT32);
     blo_node *here = blo_one_hot(target, classes, BLO_UINT8);
     blo_node *picked = blo_sum_axes(blo_select(here, log_p, blo_zeros_like(log_p)), 1, last, false);
-    blo_node *inside = blo_logical_and(blo_greater_equal(index, blo_zeros_like(index)), blo_less(index, blo_full_like(index, (double)classes)));
-    return reduced("blo_cross_entropy", blo_select(inside, blo_neg(picked), blo_full_like(picked, (double)NAN)), reduction);
+    blo_node *inside = blo_logical_and(blo_greater_equal(index, blo_zeros_like(index)),
+                                       blo_less(index, blo_full_like(index, (double)classes)));
+    return reduced("blo_cross_entropy", blo_select(inside, blo_neg(picked), blo_full_like(picked, (double)NAN)),
+                   reduction);
 }
 
 blo_node *blo_mse(blo_node *prediction, blo_node *target, blo_reduction reduction) {

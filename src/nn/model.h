@@ -14,7 +14,8 @@ blo_tensor *blo_model_gradient_at(const blo_model *model, int index);
 /* Number of forms the model has had: changes when a parameter or the forward function is added or replaced. */
 uint64_t blo_model_form(const blo_model *model);
 
-/* A model whose parameters are the nodes PARAMETERS[blo_model_count] (borrowed, copied in). Owner: the caller. NULL: no memory. */
+/* A model whose parameters are the nodes PARAMETERS[blo_model_count] (borrowed, copied in). Owner: the caller. NULL: no
+ * memory. */
 blo_bound_model *blo_model_bind(const blo_model *model, blo_node *const *parameters);
 void blo_bound_model_free(blo_bound_model *bound);
 

@@ -1,5 +1,5 @@
-/* Which nodes of a graph become arrays ("roots"). Everything else is evaluated inside the kernels that use it, so that elementwise
- * chains, movement and short reductions cost no traffic. Knows the graph only. */
+/* Which nodes of a graph become arrays ("roots"). Everything else is evaluated inside the kernels that use it, so that
+ * elementwise chains, movement and short reductions cost no traffic. Knows the graph only. */
 #include "lower.h"
 
 enum {
@@ -48,16 +48,18 @@ static void materialise(blo_lowering *lowering, blo_node *node) {
 
 static int64_t cost_of(blo_op op) {
     switch (op) {
-    case BLO_OP_EXP: case BLO_OP_LOG: case BLO_OP_SIN: case BLO_OP_COS: case BLO_OP_TANH: case BLO_OP_SIGMOID: case BLO_OP_POW:
-        return 10;
-    case BLO_OP_RANDOM:
-        return 40;
-    case BLO_OP_SQRT: case BLO_OP_DIV:
-        return 4;
-    case BLO_OP_GATHER:
-        return 2;
-    default:
-        return 1;
+    case BLO_OP_EXP:
+    case BLO_OP_LOG:
+    case BLO_OP_SIN:
+    case BLO_OP_COS:
+    case BLO_OP_TANH:
+    case BLO_OP_SIGMOID:
+    case BLO_OP_POW: return 10;
+    case BLO_OP_RANDOM: return 40;
+    case BLO_OP_SQRT:
+    case BLO_OP_DIV: return 4;
+    case BLO_OP_GATHER: return 2;
+    default: return 1;
     }
 }
 
@@ -73,7 +75,8 @@ static blo_node_facts seen(const blo_lowering *lowering, const blo_node *node, i
     return facts;
 }
 
-/* True when the first ROW axes of the operand are those of the result, so that what was reduced per row stays per row. */
+/* True when the first ROW axes of the operand are those of the result, so that what was reduced per row stays per row.
+ */
 static bool rows_survive(const blo_node *node, int row) {
     const blo_node *a = node->in[0];
     if (row > a->rank || row > node->rank)
@@ -99,19 +102,23 @@ static int64_t rows_of(const blo_node *node, int row) {
     return rows;
 }
 
-/* May operand 0, which holds a reduction per row, be evaluated inside NODE without doing that reduction again and again? */
+/* May operand 0, which holds a reduction per row, be evaluated inside NODE without doing that reduction again and
+ * again? */
 static bool keeps_rows(const blo_node *node, int row) {
     switch (node->op) {
-    case BLO_OP_RESHAPE: case BLO_OP_SLICE: case BLO_OP_PAD: case BLO_OP_PERMUTE:
-        return rows_survive(node, row);
+    case BLO_OP_RESHAPE:
+    case BLO_OP_SLICE:
+    case BLO_OP_PAD:
+    case BLO_OP_PERMUTE: return rows_survive(node, row);
     case BLO_OP_BROADCAST:
         return rows_survive(node, row) && (rows_of(node, row) >= PARALLEL_ROWS || node->count <= PARALLEL_ROWS);
-    case BLO_OP_SUM: case BLO_OP_REDUCE_MAX:
-        return blo_reduction_is_short(node) ? row == node->rank : row == node->in[0]->rank;
-    case BLO_OP_GATHER: case BLO_OP_SCATTER_ADD: case BLO_OP_MATMUL: case BLO_OP_RANDOM:
-        return false;
-    default:
-        return true; /* elementwise */
+    case BLO_OP_SUM:
+    case BLO_OP_REDUCE_MAX: return blo_reduction_is_short(node) ? row == node->rank : row == node->in[0]->rank;
+    case BLO_OP_GATHER:
+    case BLO_OP_SCATTER_ADD:
+    case BLO_OP_MATMUL:
+    case BLO_OP_RANDOM: return false;
+    default: return true; /* elementwise */
     }
 }
 
@@ -210,8 +217,8 @@ blo_status blo_lower_analyse(blo_lowering *lowering) {
             continue;
         blo_node *node = blo_graph_node(lowering->graph, id);
         if (node->count > INT32_MAX)
-            return blo_fail(lowering->context, BLO_ERROR_UNSUPPORTED, "an array of %lld elements: at most 2147483647 are supported",
-                            (long long)node->count);
+            return blo_fail(lowering->context, BLO_ERROR_UNSUPPORTED,
+                            "an array of %lld elements: at most 2147483647 are supported", (long long)node->count);
         if (node->dtype == BLO_DOUBLE && !lowering->device->has_double)
             return blo_fail(lowering->context, BLO_ERROR_DTYPE, "device \"%s\" has no double", lowering->device->name);
         describe(lowering, node);

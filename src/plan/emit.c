@@ -1,4 +1,5 @@
-/* The emitter; see emit.h. One case per primitive; adding an elementwise primitive is adding a case to elementwise_text(). */
+/* The emitter; see emit.h. One case per primitive; adding an elementwise primitive is adding a case to
+ * elementwise_text(). */
 #include "emit.h"
 
 #include <inttypes.h>
@@ -144,7 +145,8 @@ static const blo_value *define(blo_emitter *emitter, const blo_node *node, const
     if (!value)
         return NULL;
     snprintf(value->name, sizeof value->name, "v%d", emitter->n_values++);
-    blo_text_add(blo_emit_text(emitter, scope), "const %s %s = %s;\n", blo_type_name(node->dtype), value->name, expression);
+    blo_text_add(blo_emit_text(emitter, scope), "const %s %s = %s;\n", blo_type_name(node->dtype), value->name,
+                 expression);
     return value;
 }
 
@@ -157,7 +159,8 @@ static const blo_value *alias(blo_emitter *emitter, const blo_node *node, const 
     return value;
 }
 
-static const blo_value *constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, double number) {
+static const blo_value *constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
+                                 double number) {
     char text[48];
     literal(text, sizeof text, node->dtype, number);
     return alias(emitter, node, index, 0, text);
@@ -167,7 +170,8 @@ static const blo_value *load(blo_emitter *emitter, const blo_node *node, const b
     char expression[96];
     const blo_index *linear = blo_index_linear(&emitter->indices, node->rank, node->shape, index);
     int parameter = blo_emit_array(emitter, blo_lower_node_array(emitter->lowering, node), false);
-    snprintf(expression, sizeof expression, "p%d[o%d + %s]", parameter, parameter, blo_index_text(&emitter->indices, linear));
+    snprintf(expression, sizeof expression, "p%d[o%d + %s]", parameter, parameter,
+             blo_index_text(&emitter->indices, linear));
     return define(emitter, node, index, linear->scope, expression);
 }
 
@@ -266,7 +270,8 @@ static const blo_value *moved(blo_emitter *emitter, const blo_node *node, const 
         break;
     default: /* SLICE */
         for (int i = 0; i < a->rank; i++)
-            inner[i] = blo_index_affine(indices, index[i], node->attr.window.step[i], node->attr.window.start[i], a->shape[i]);
+            inner[i] =
+                blo_index_affine(indices, index[i], node->attr.window.step[i], node->attr.window.start[i], a->shape[i]);
         break;
     }
     const blo_value *value = blo_emit_value(emitter, a, inner);
@@ -274,8 +279,10 @@ static const blo_value *moved(blo_emitter *emitter, const blo_node *node, const 
 }
 
 /* The index in the operand of a padded axis; where there is none it is 0 and *INSIDE gets the condition's name. */
-static const blo_index *unpad(blo_emitter *emitter, const blo_node *node, int axis, const blo_index *index, blo_text *inside) {
-    int64_t start = node->attr.window.start[axis], step = node->attr.window.step[axis], extent = node->in[0]->shape[axis];
+static const blo_index *unpad(blo_emitter *emitter, const blo_node *node, int axis, const blo_index *index,
+                              blo_text *inside) {
+    int64_t start = node->attr.window.start[axis], step = node->attr.window.step[axis],
+            extent = node->in[0]->shape[axis];
     if (start == 0 && step == 1 && extent == node->shape[axis])
         return index;
     char name[24], condition[24];
@@ -283,8 +290,10 @@ static const blo_index *unpad(blo_emitter *emitter, const blo_node *node, int ax
     blo_emit_name(emitter, "x", name);
     blo_emit_name(emitter, "in", condition);
     blo_text *text = blo_emit_text(emitter, index->scope);
-    blo_text_add(text, "const bool %s = %s >= %" PRId64 " && (%s - %" PRId64 ") %% %" PRId64 " == 0 && (%s - %" PRId64 ") / %" PRId64
-                 " < %" PRId64 ";\n", condition, i, start, i, start, step, i, start, step, extent);
+    blo_text_add(text,
+                 "const bool %s = %s >= %" PRId64 " && (%s - %" PRId64 ") %% %" PRId64 " == 0 && (%s - %" PRId64
+                 ") / %" PRId64 " < %" PRId64 ";\n",
+                 condition, i, start, i, start, step, i, start, step, extent);
     blo_text_add(text, "const uint %s = %s ? (%s - %" PRId64 ") / %" PRId64 " : 0;\n", name, condition, i, start, step);
     blo_text_add(inside, "%s%s", inside->length ? " && " : "", condition);
     return blo_index_name(&emitter->indices, name, extent, index->scope);
@@ -321,7 +330,8 @@ static const blo_value *gathered(blo_emitter *emitter, const blo_node *node, con
     blo_emit_name(emitter, "x", name);
     blo_emit_name(emitter, "in", condition);
     blo_text *text = blo_emit_text(emitter, row->scope);
-    blo_text_add(text, "const bool %s = (int)%s >= 0 && (int)%s < %" PRId64 ";\n", condition, row->name, row->name, a->shape[0]);
+    blo_text_add(text, "const bool %s = (int)%s >= 0 && (int)%s < %" PRId64 ";\n", condition, row->name, row->name,
+                 a->shape[0]);
     blo_text_add(text, "const uint %s = %s ? (uint)%s : 0u;\n", name, condition, row->name);
     const blo_index *inner[BLO_MAX_RANK];
     inner[0] = blo_index_name(&emitter->indices, name, a->shape[0], row->scope);
@@ -353,12 +363,14 @@ static const blo_value *random_value(blo_emitter *emitter, const blo_node *node,
     char bits[24], expression[128];
     const char *element = blo_index_text(&emitter->indices, linear);
     blo_emit_name(emitter, "r", bits);
-    blo_text_add(blo_emit_text(emitter, scope), "const uint4 %s = blo_philox((uint4)(%s, 0u, (uint)%s, 0u), (uint2)(%uu, %uu));\n", bits,
-                 element, counter->name, (unsigned)(node->attr.seed & 0xffffffffu), (unsigned)(node->attr.seed >> 32));
+    blo_text_add(blo_emit_text(emitter, scope),
+                 "const uint4 %s = blo_philox((uint4)(%s, 0u, (uint)%s, 0u), (uint2)(%uu, %uu));\n", bits, element,
+                 counter->name, (unsigned)(node->attr.seed & 0xffffffffu), (unsigned)(node->attr.seed >> 32));
     if (node->dtype == BLO_FLOAT)
         snprintf(expression, sizeof expression, "(float)(%s.x >> 8) * 0x1p-24f", bits);
     else
-        snprintf(expression, sizeof expression, "((double)(%s.x >> 5) * 0x1p26 + (double)(%s.y >> 6)) * 0x1p-53", bits, bits);
+        snprintf(expression, sizeof expression, "((double)(%s.x >> 5) * 0x1p26 + (double)(%s.y >> 6)) * 0x1p-53", bits,
+                 bits);
     return define(emitter, node, index, scope, expression);
 }
 
@@ -374,11 +386,12 @@ void blo_reduction_update(blo_text *text, const blo_node *node, const char *accu
     if (node->op == BLO_OP_SUM)
         blo_text_add(text, "%s += %s;\n", accumulator, value);
     else
-        blo_text_add(text, "%s = (%s > %s || %s != %s) ? %s : %s;\n", accumulator, value, accumulator, value, value, value, accumulator);
+        blo_text_add(text, "%s = (%s > %s || %s != %s) ? %s : %s;\n", accumulator, value, accumulator, value, value,
+                     value, accumulator);
 }
 
-void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index, const blo_index *inner,
-                         const blo_index **operand) {
+void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index,
+                         const blo_index *inner, const blo_index **operand) {
     const blo_node *a = node->in[0];
     const blo_index *reduced[BLO_MAX_RANK];
     int64_t shape[BLO_MAX_RANK];
@@ -405,13 +418,15 @@ static const blo_value *reduced(blo_emitter *emitter, const blo_node *node, cons
     char variable[24], accumulator[24], header[128];
     blo_emit_name(emitter, "j", variable);
     blo_emit_name(emitter, "s", accumulator);
-    blo_reduction_index(&emitter->indices, node, index, blo_index_name(&emitter->indices, variable, length, loop), operand);
+    blo_reduction_index(&emitter->indices, node, index, blo_index_name(&emitter->indices, variable, length, loop),
+                        operand);
     const blo_value *element = length > 0 ? blo_emit_value(emitter, node->in[0], operand) : NULL;
     if (length > 0 && !element)
         return NULL;
     if (element)
         blo_reduction_update(blo_emit_text(emitter, loop), node, accumulator, element->name);
-    blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_type_name(node->dtype), accumulator, blo_reduction_start(node));
+    blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_type_name(node->dtype), accumulator,
+                 blo_reduction_start(node));
     snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
     blo_emit_close(emitter, loop, header, "");
     return alias(emitter, node, index, scope, accumulator);
@@ -434,11 +449,13 @@ static const blo_value *product(blo_emitter *emitter, const blo_node *node, cons
     ia[ta ? row : last] = k;
     ib[tb ? last : row] = k;
     ib[tb ? row : last] = index[last];
-    const blo_value *va = length > 0 ? blo_emit_value(emitter, a, ia) : NULL, *vb = va ? blo_emit_value(emitter, b, ib) : NULL;
+    const blo_value *va = length > 0 ? blo_emit_value(emitter, a, ia) : NULL,
+                    *vb = va ? blo_emit_value(emitter, b, ib) : NULL;
     if (length > 0 && !vb)
         return NULL;
     if (vb)
-        blo_text_add(blo_emit_text(emitter, loop), "%s = fma(%s, %s, %s);\n", accumulator, va->name, vb->name, accumulator);
+        blo_text_add(blo_emit_text(emitter, loop), "%s = fma(%s, %s, %s);\n", accumulator, va->name, vb->name,
+                     accumulator);
     blo_text_add(blo_emit_text(emitter, scope), "%s %s = 0;\n", blo_type_name(node->dtype), accumulator);
     snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
     blo_emit_close(emitter, loop, header, "");
@@ -460,10 +477,14 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
     case BLO_OP_CONST: return constant(emitter, node, index, node->attr.value);
     case BLO_OP_IOTA: return iota(emitter, node, index);
     case BLO_OP_RANDOM: return random_value(emitter, node, index);
-    case BLO_OP_RESHAPE: case BLO_OP_BROADCAST: case BLO_OP_PERMUTE: case BLO_OP_SLICE: return moved(emitter, node, index);
+    case BLO_OP_RESHAPE:
+    case BLO_OP_BROADCAST:
+    case BLO_OP_PERMUTE:
+    case BLO_OP_SLICE: return moved(emitter, node, index);
     case BLO_OP_PAD: return padded(emitter, node, index);
     case BLO_OP_GATHER: return gathered(emitter, node, index);
-    case BLO_OP_SUM: case BLO_OP_REDUCE_MAX: return reduced(emitter, node, index);
+    case BLO_OP_SUM:
+    case BLO_OP_REDUCE_MAX: return reduced(emitter, node, index);
     case BLO_OP_MATMUL: return product(emitter, node, index);
     default: return elementwise(emitter, node, index);
     }

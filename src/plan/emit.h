@@ -1,4 +1,5 @@
-/* The emitter: the OpenCL C that computes a node's value at a symbolic index, with everything that is not an array evaluated inline. */
+/* The emitter: the OpenCL C that computes a node's value at a symbolic index, with everything that is not an array
+ * evaluated inline. */
 #ifndef BLO_PLAN_EMIT_H
 #define BLO_PLAN_EMIT_H
 
@@ -21,7 +22,7 @@ typedef struct blo_emitter {
     int n_values;
     blo_value **values; /* [nodes] chains */
     int n_arrays;
-    int arrays[BLO_MAX_ARGUMENTS];   /* of the lowering, in the order of the parameters p0, p1 … */
+    int arrays[BLO_MAX_ARGUMENTS]; /* of the lowering, in the order of the parameters p0, p1 … */
     bool written[BLO_MAX_ARGUMENTS];
     bool uses_random;
     bool failed; /* out of memory or of arguments */
@@ -37,7 +38,8 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
 /* The parameter number of an array, made at first use. */
 int blo_emit_array(blo_emitter *emitter, int array, bool written);
 
-/* A fresh loop or condition inside PARENT; HEADER is "for (…)" or "if (…)". Close puts it into its parent, FOOTER last inside. */
+/* A fresh loop or condition inside PARENT; HEADER is "for (…)" or "if (…)". Close puts it into its parent, FOOTER last
+ * inside. */
 int blo_emit_open(blo_emitter *emitter, int parent);
 void blo_emit_close(blo_emitter *emitter, int scope, const char *header, const char *footer);
 blo_text *blo_emit_text(blo_emitter *emitter, int scope);
@@ -54,8 +56,8 @@ const char *blo_type_name(blo_dtype dtype);
 const char *blo_reduction_start(const blo_node *node);
 void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value);
 /* The operand's index for the result's INDEX and the index along the reduced axes together. */
-void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index, const blo_index *inner,
-                         const blo_index **operand);
+void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index,
+                         const blo_index *inner, const blo_index **operand);
 
 /* OpenCL C of Philox, for kernels that draw random numbers. */
 extern const char blo_philox_text[];

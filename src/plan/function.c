@@ -76,21 +76,24 @@ void blo_function_destroy(blo_function *function) {
     free(function);
 }
 
-static blo_status check_tensor(const blo_function *function, const char *what, int i, const end *wanted, const blo_tensor *tensor) {
+static blo_status check_tensor(const blo_function *function, const char *what, int i, const end *wanted,
+                               const blo_tensor *tensor) {
     if (!tensor)
         return blo_fail(function->context, BLO_ERROR_ARGUMENT, "blo_function_call: %s %d is NULL", what, i);
     if (blo_tensor_context(tensor) != function->context)
-        return blo_fail(function->context, BLO_ERROR_ARGUMENT, "blo_function_call: %s %d belongs to another context", what, i);
+        return blo_fail(function->context, BLO_ERROR_ARGUMENT, "blo_function_call: %s %d belongs to another context",
+                        what, i);
     if (blo_tensor_dtype(tensor) != wanted->dtype)
         return blo_fail(function->context, BLO_ERROR_DTYPE, "blo_function_call: %s %d is %s, %s is wanted", what, i,
                         blo_dtype_name(blo_tensor_dtype(tensor)), blo_dtype_name(wanted->dtype));
     if (blo_tensor_rank(tensor) != wanted->rank)
-        return blo_fail(function->context, BLO_ERROR_SHAPE, "blo_function_call: %s %d has %d axes, %d are wanted", what, i,
-                        blo_tensor_rank(tensor), wanted->rank);
+        return blo_fail(function->context, BLO_ERROR_SHAPE, "blo_function_call: %s %d has %d axes, %d are wanted", what,
+                        i, blo_tensor_rank(tensor), wanted->rank);
     for (int axis = 0; axis < wanted->rank; axis++)
         if (blo_tensor_shape(tensor)[axis] != wanted->shape[axis])
-            return blo_fail(function->context, BLO_ERROR_SHAPE, "blo_function_call: axis %d of %s %d has extent %lld, %lld is wanted",
-                            axis, what, i, (long long)blo_tensor_shape(tensor)[axis], (long long)wanted->shape[axis]);
+            return blo_fail(function->context, BLO_ERROR_SHAPE,
+                            "blo_function_call: axis %d of %s %d has extent %lld, %lld is wanted", axis, what, i,
+                            (long long)blo_tensor_shape(tensor)[axis], (long long)wanted->shape[axis]);
     return BLO_OK;
 }
 
@@ -99,8 +102,9 @@ blo_status blo_function_call(blo_function *function, int n_inputs, blo_tensor *c
     if (!function)
         return BLO_ERROR_ARGUMENT;
     if (n_inputs != function->n_inputs || n_outputs != function->n_outputs)
-        return blo_fail(function->context, BLO_ERROR_ARGUMENT, "blo_function_call: %d inputs and %d outputs given, %d and %d are wanted",
-                        n_inputs, n_outputs, function->n_inputs, function->n_outputs);
+        return blo_fail(function->context, BLO_ERROR_ARGUMENT,
+                        "blo_function_call: %d inputs and %d outputs given, %d and %d are wanted", n_inputs, n_outputs,
+                        function->n_inputs, function->n_outputs);
     blo_status status = BLO_OK;
     for (int i = 0; i < n_inputs && status == BLO_OK; i++) {
         if (!blo_plan_uses_input(function->plan, i))
@@ -113,7 +117,8 @@ blo_status blo_function_call(blo_function *function, int n_inputs, blo_tensor *c
         status = check_tensor(function, "output", i, &function->outputs[i], outputs[i]);
         for (int j = 0; j < n_inputs && status == BLO_OK; j++)
             if (inputs[j] == outputs[i])
-                status = blo_fail(function->context, BLO_ERROR_ARGUMENT, "blo_function_call: output %d is input %d", i, j);
+                status =
+                    blo_fail(function->context, BLO_ERROR_ARGUMENT, "blo_function_call: output %d is input %d", i, j);
         if (status == BLO_OK)
             function->output_places[i].buffer = blo_tensor_buffer(outputs[i]);
     }

@@ -9,20 +9,21 @@
 #include "text.h"
 
 enum {
-    VECTOR_BYTES = 64,   /* 16 floats, 8 doubles: one register of 512 bits or two of 256 */
-    WIDE_FLOATS = 16,    /* native vectors this wide come with 32 registers, narrower with 16 */
-    FEW_TILES = 16,      /* fewer tiles than this, and a long k is split */
-    SPLIT_LENGTH = 256,  /* least k of one range */
+    VECTOR_BYTES = 64,  /* 16 floats, 8 doubles: one register of 512 bits or two of 256 */
+    WIDE_FLOATS = 16,   /* native vectors this wide come with 32 registers, narrower with 16 */
+    FEW_TILES = 16,     /* fewer tiles than this, and a long k is split */
+    SPLIT_LENGTH = 256, /* least k of one range */
     MOST_SPLITS = 16,
-    ITEMS_WANTED = 64,   /* work-items from which a panel's columns stay in one item */
-    PACK_BLOCK = 256     /* elements along k that one item of a pack takes */
+    ITEMS_WANTED = 64, /* work-items from which a panel's columns stay in one item */
+    PACK_BLOCK = 256   /* elements along k that one item of a pack takes */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* Accumulators are tile_m x vectors registers (twice that on narrow vectors); the rest hold a row of B and the broadcasts. */
+/* Accumulators are tile_m x vectors registers (twice that on narrow vectors); the rest hold a row of B and the
+ * broadcasts. */
 void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape, blo_gemm_choice *choice) {
     bool wide = facts->float_vector_width >= WIDE_FLOATS;
     choice->vector = (int)(VECTOR_BYTES / blo_dtype_size(shape->dtype));
@@ -56,13 +57,16 @@ char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, char name[
     blo_text text = {0};
     const char *type = blo_dtype_name(dtype);
     snprintf(name, 64, "blo_gemm_%s_%dx%d_%d", type, choice->tile_m, choice->vector, choice->vectors);
-    blo_text_add(&text, "#define NAME %s\n#define T %s\n#define V %s%d\n#define VLOAD vload%d\n#define VSTORE vstore%d\n", name, type, type,
-                 choice->vector, choice->vector, choice->vector);
-    blo_text_add(&text, "#define TM %d\n#define W %d\n#define VN %d\n#define TN %d\n#define FOR_ROWS(X)", choice->tile_m, choice->vector,
-                 choice->vectors, choice->tile_n);
+    blo_text_add(&text,
+                 "#define NAME %s\n#define T %s\n#define V %s%d\n#define VLOAD vload%d\n#define VSTORE vstore%d\n",
+                 name, type, type, choice->vector, choice->vector, choice->vector);
+    blo_text_add(&text, "#define TM %d\n#define W %d\n#define VN %d\n#define TN %d\n#define FOR_ROWS(X)",
+                 choice->tile_m, choice->vector, choice->vectors, choice->tile_n);
     for (int r = 0; r < choice->tile_m; r++)
         blo_text_add(&text, " X(%d)", r);
-    blo_text_add(&text, "\n%s\n#undef NAME\n#undef T\n#undef V\n#undef VLOAD\n#undef VSTORE\n#undef TM\n#undef W\n#undef VN\n#undef TN\n#undef FOR_ROWS\n",
+    blo_text_add(&text,
+                 "\n%s\n#undef NAME\n#undef T\n#undef V\n#undef VLOAD\n#undef VSTORE\n#undef TM\n#undef W\n#undef "
+                 "VN\n#undef TN\n#undef FOR_ROWS\n",
                  blo_cl_gemm);
     if (text.failed)
         blo_text_free(&text);
@@ -72,7 +76,8 @@ char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, char name[
 char *blo_gemm_sum_source(blo_dtype dtype, char name[64]) {
     blo_text text = {0};
     snprintf(name, 64, "blo_gemm_sum_%s", blo_dtype_name(dtype));
-    blo_text_add(&text, "#define NAME %s\n#define T %s\n%s\n#undef NAME\n#undef T\n", name, blo_dtype_name(dtype), blo_cl_gemm_sum);
+    blo_text_add(&text, "#define NAME %s\n#define T %s\n%s\n#undef NAME\n#undef T\n", name, blo_dtype_name(dtype),
+                 blo_cl_gemm_sum);
     if (text.failed)
         blo_text_free(&text);
     return text.data;
@@ -82,13 +87,16 @@ char *blo_gemm_pack_source(const blo_gemm_choice *choice, blo_dtype dtype, const
                            const char *parameters, const char *names, const char *function) {
     blo_text text = {0};
     bool is_a = pack->operand == 'a';
-    blo_text_add(&text, "#define NAME %s\n#define NAME_load %s_load\n#define T %s\n#define PARAMETERS %s\n", name, name, blo_dtype_name(dtype), parameters);
+    blo_text_add(&text, "#define NAME %s\n#define NAME_load %s_load\n#define T %s\n#define PARAMETERS %s\n", name, name,
+                 blo_dtype_name(dtype), parameters);
     blo_text_add(&text, "%s", function);
     /* the panel runs along i of A and j of B; "across" is the other index, k */
     blo_text_add(&text, "#define LOAD(b, k, t) NAME_load(%s, b, %s)\n", names, is_a ? "t, k" : "k, t");
-    blo_text_add(&text, "#define TILE %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n", is_a ? choice->tile_m : choice->tile_n, is_a,
-                 pack->along_rows == is_a, PACK_BLOCK);
-    blo_text_add(&text, "%s\n#undef NAME\n#undef NAME_load\n#undef T\n#undef PARAMETERS\n#undef LOAD\n#undef TILE\n#undef IS_A\n#undef ALONG_PANEL\n#undef BLOCK\n",
+    blo_text_add(&text, "#define TILE %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n",
+                 is_a ? choice->tile_m : choice->tile_n, is_a, pack->along_rows == is_a, PACK_BLOCK);
+    blo_text_add(&text,
+                 "%s\n#undef NAME\n#undef NAME_load\n#undef T\n#undef PARAMETERS\n#undef LOAD\n#undef TILE\n#undef "
+                 "IS_A\n#undef ALONG_PANEL\n#undef BLOCK\n",
                  blo_cl_pack);
     if (text.failed)
         blo_text_free(&text);
@@ -97,7 +105,8 @@ char *blo_gemm_pack_source(const blo_gemm_choice *choice, blo_dtype dtype, const
 
 /* --- sizes --- */
 
-int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3], uint64_t *values) {
+int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],
+                    uint64_t *values) {
     int64_t panels_m = ceil_div(shape->m, choice->tile_m), panels_n = ceil_div(shape->n, choice->tile_n);
     int64_t rows = panels_m * shape->batch * choice->split, columns = panels_n;
     if (rows < ITEMS_WANTED) { /* too few items: share the columns out */
@@ -108,13 +117,18 @@ int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, 
     global[1] = (size_t)ceil_div(panels_n, columns);
     global[2] = (size_t)(shape->batch * choice->split);
     local[0] = local[1] = local[2] = 1;
-    const uint64_t all[] = {(uint64_t)shape->m, (uint64_t)shape->n, (uint64_t)shape->k, (uint64_t)shape->batch,
-                            (uint64_t)ceil_div(shape->k, choice->split), (uint64_t)columns};
+    const uint64_t all[] = {(uint64_t)shape->m,
+                            (uint64_t)shape->n,
+                            (uint64_t)shape->k,
+                            (uint64_t)shape->batch,
+                            (uint64_t)ceil_div(shape->k, choice->split),
+                            (uint64_t)columns};
     memcpy(values, all, sizeof all);
     return (int)(sizeof all / sizeof all[0]);
 }
 
-int blo_gemm_sum_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3], uint64_t *values) {
+int blo_gemm_sum_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],
+                        uint64_t *values) {
     enum { GROUP = 64 };
     uint64_t count = (uint64_t)(shape->batch * shape->m * shape->n);
     global[0] = (size_t)((count + GROUP - 1) / GROUP * GROUP);
@@ -125,8 +139,8 @@ int blo_gemm_sum_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choi
     return 2;
 }
 
-void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, const blo_gemm_pack *pack, size_t global[3],
-                          size_t local[3]) {
+void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, const blo_gemm_pack *pack,
+                          size_t global[3], size_t local[3]) {
     bool is_a = pack->operand == 'a';
     global[0] = (size_t)ceil_div(is_a ? shape->m : shape->n, is_a ? choice->tile_m : choice->tile_n);
     global[1] = (size_t)ceil_div(shape->k, PACK_BLOCK);

@@ -1,5 +1,5 @@
-/* Which roots one kernel writes together, and the order kernels run in. Roots of one shape join when none of them waits for a third
- * kernel that waits for another of them. Knows the graph only. */
+/* Which roots one kernel writes together, and the order kernels run in. Roots of one shape join when none of them waits
+ * for a third kernel that waits for another of them. Knows the graph only. */
 #include "lower.h"
 
 #include <stdlib.h>
@@ -33,7 +33,8 @@ static bool add_use(blo_group *group, int root) {
     return true;
 }
 
-/* Adds to GROUP the roots that NODE's expression reads. SEEN[id] marks what was visited; STACK has room for every node. */
+/* Adds to GROUP the roots that NODE's expression reads. SEEN[id] marks what was visited; STACK has room for every node.
+ */
 static bool collect_uses(const blo_lowering *lowering, blo_group *group, const blo_node *node, bool *seen, int *stack) {
     int depth = 0;
     memset(seen, 0, (size_t)lowering->n_nodes);
@@ -76,10 +77,12 @@ static bool same_shape(const blo_node *a, const blo_node *b) {
 }
 
 /* May the root with the uses of FRESH be written by group INDEX? */
-static bool can_join(const blo_lowering *lowering, int index, const blo_node *node, const blo_group *fresh, bool *visited) {
+static bool can_join(const blo_lowering *lowering, int index, const blo_node *node, const blo_group *fresh,
+                     bool *visited) {
     const blo_group *group = &lowering->groups[index];
-    if (group->kind != BLO_GROUP_ELEMENTWISE || fresh->kind != BLO_GROUP_ELEMENTWISE || group->n_roots == BLO_GROUP_ROOTS ||
-        group->leaves + fresh->leaves > GROUP_LEAVES || !same_shape(node, blo_graph_node(lowering->graph, group->roots[0])))
+    if (group->kind != BLO_GROUP_ELEMENTWISE || fresh->kind != BLO_GROUP_ELEMENTWISE ||
+        group->n_roots == BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES ||
+        !same_shape(node, blo_graph_node(lowering->graph, group->roots[0])))
         return false;
     memset(visited, 0, (size_t)lowering->n_groups);
     for (int i = 0; i < fresh->n_uses; i++) {
@@ -92,7 +95,8 @@ static bool can_join(const blo_lowering *lowering, int index, const blo_node *no
 
 static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *stack) {
     blo_node_facts *facts = &lowering->facts[node->id];
-    blo_group fresh = {.kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .leaves = facts->leaves};
+    blo_group fresh = {
+        .kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .leaves = facts->leaves};
     if (!collect_uses(lowering, &fresh, node, seen, stack)) {
         free(fresh.uses);
         return false;
@@ -144,5 +148,6 @@ blo_status blo_lower_group(blo_lowering *lowering) {
         order_group(lowering, g, &placed);
     free(seen);
     free(stack);
-    return fits ? BLO_OK : blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a graph of %zu nodes", n);
+    return fits ? BLO_OK
+                : blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a graph of %zu nodes", n);
 }

@@ -43,8 +43,8 @@ int blo_scope_deeper(const blo_indices *indices, int a, int b) {
 /* The one object for this expression: made at first, found afterwards. */
 static const blo_index *intern(blo_indices *indices, const blo_index *wanted) {
     for (blo_index *i = indices->all; i; i = i->next)
-        if (i->kind == wanted->kind && i->a == wanted->a && i->b == wanted->b && i->c == wanted->c && i->d == wanted->d &&
-            (i->kind != BLO_INDEX_NAME || !strcmp(i->name, wanted->name)))
+        if (i->kind == wanted->kind && i->a == wanted->a && i->b == wanted->b && i->c == wanted->c &&
+            i->d == wanted->d && (i->kind != BLO_INDEX_NAME || !strcmp(i->name, wanted->name)))
             return i;
     blo_index *index = malloc(sizeof *index);
     if (!index) {
@@ -123,7 +123,8 @@ const blo_index *blo_index_affine(blo_indices *indices, const blo_index *a, int6
     return intern(indices, &index);
 }
 
-void blo_index_split(blo_indices *indices, const blo_index *linear, int rank, const int64_t *shape, const blo_index **result) {
+void blo_index_split(blo_indices *indices, const blo_index *linear, int rank, const int64_t *shape,
+                     const blo_index **result) {
     for (int i = rank - 1; i > 0; i--) {
         int64_t extent = shape[i] > 0 ? shape[i] : 1;
         result[i] = blo_index_mod(indices, linear, extent);
@@ -146,15 +147,12 @@ const char *blo_index_text(blo_indices *indices, const blo_index *index) {
     const char *a = blo_index_text(indices, index->a);
     const char *b = index->b ? blo_index_text(indices, index->b) : "";
     blo_text *text = &indices->scopes[index->scope].text;
-    blo_index *named = (blo_index *)(uintptr_t)index; /* the cache's own object: all non-const ones were made by intern() */
+    blo_index *named =
+        (blo_index *)(uintptr_t)index; /* the cache's own object: all non-const ones were made by intern() */
     snprintf(named->name, sizeof named->name, "x%d", indices->n_names++);
     switch (index->kind) {
-    case BLO_INDEX_DIV:
-        blo_text_add(text, "const uint %s = %s / %" PRId64 ";\n", index->name, a, index->c);
-        break;
-    case BLO_INDEX_MOD:
-        blo_text_add(text, "const uint %s = %s %% %" PRId64 ";\n", index->name, a, index->c);
-        break;
+    case BLO_INDEX_DIV: blo_text_add(text, "const uint %s = %s / %" PRId64 ";\n", index->name, a, index->c); break;
+    case BLO_INDEX_MOD: blo_text_add(text, "const uint %s = %s %% %" PRId64 ";\n", index->name, a, index->c); break;
     case BLO_INDEX_JOIN:
         blo_text_add(text, "const uint %s = %s * %" PRId64 " + %s;\n", index->name, a, index->c, b);
         break;

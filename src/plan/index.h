@@ -1,12 +1,19 @@
-/* Symbolic indices inside one kernel: small expressions over loop variables, kept simple so that equal indices are the same object
- * and a row-major walk needs no division. Each lives in the scope (loop nest) of its deepest variable. */
+/* Symbolic indices inside one kernel: small expressions over loop variables, kept simple so that equal indices are the
+ * same object and a row-major walk needs no division. Each lives in the scope (loop nest) of its deepest variable. */
 #ifndef BLO_PLAN_INDEX_H
 #define BLO_PLAN_INDEX_H
 
 #include "text.h"
 
 typedef struct blo_index blo_index;
-typedef enum blo_index_kind { BLO_INDEX_CONST, BLO_INDEX_NAME, BLO_INDEX_DIV, BLO_INDEX_MOD, BLO_INDEX_JOIN, BLO_INDEX_AFFINE } blo_index_kind;
+typedef enum blo_index_kind {
+    BLO_INDEX_CONST,
+    BLO_INDEX_NAME,
+    BLO_INDEX_DIV,
+    BLO_INDEX_MOD,
+    BLO_INDEX_JOIN,
+    BLO_INDEX_AFFINE
+} blo_index_kind;
 
 struct blo_index {
     blo_index_kind kind;
@@ -46,7 +53,8 @@ const blo_index *blo_index_join(blo_indices *indices, const blo_index *a, int64_
 const blo_index *blo_index_affine(blo_indices *indices, const blo_index *a, int64_t c, int64_t d, int64_t extent);
 
 /* Row-major: one index to RANK indices, and back. */
-void blo_index_split(blo_indices *indices, const blo_index *linear, int rank, const int64_t *shape, const blo_index **result);
+void blo_index_split(blo_indices *indices, const blo_index *linear, int rank, const int64_t *shape,
+                     const blo_index **result);
 const blo_index *blo_index_linear(blo_indices *indices, int rank, const int64_t *shape, const blo_index *const *index);
 
 /* Its name in the text, writing what defines it into its scope when first asked. */

@@ -1,5 +1,5 @@
-/* Groups -> kernels: elementwise kernels with the short reductions they need, long reductions in one or two kernels, scatters.
- * The order of every sum follows from the reduction's own shape, never from what else the kernel computes. */
+/* Groups -> kernels: elementwise kernels with the short reductions they need, long reductions in one or two kernels,
+ * scatters. The order of every sum follows from the reduction's own shape, never from what else the kernel computes. */
 #include "emit.h"
 
 #include <inttypes.h>
@@ -21,8 +21,10 @@ static size_t group_size(const blo_lowering *lowering, uint64_t items) {
     return items >= 16384 ? 256 : items >= 512 ? 64 : items >= 32 ? 8 : 1;
 }
 
-/* Adds a step that runs TEXT (the body of a kernel over g < n, with the emitter's arrays) on ITEMS items. VALUES follow n. */
-static blo_status add_kernel(blo_emitter *emitter, const char *value_parameters, uint64_t items, int n_values, const uint64_t *values) {
+/* Adds a step that runs TEXT (the body of a kernel over g < n, with the emitter's arrays) on ITEMS items. VALUES follow
+ * n. */
+static blo_status add_kernel(blo_emitter *emitter, const char *value_parameters, uint64_t items, int n_values,
+                             const uint64_t *values) {
     blo_lowering *lowering = emitter->lowering;
     blo_text text = {0}, full = {0};
     const blo_text *body = blo_emit_text(emitter, 0);
@@ -58,7 +60,8 @@ static void store(blo_emitter *emitter, const blo_node *node, const char *value,
     for (int j = -1; j < lowering->n_outputs; j++) {
         int array = own;
         if (j >= 0) {
-            if (lowering->outputs[j] != node || (own >= 0 && lowering->arrays[own].kind == BLO_ARRAY_OUTPUT && lowering->arrays[own].index == j))
+            if (lowering->outputs[j] != node ||
+                (own >= 0 && lowering->arrays[own].kind == BLO_ARRAY_OUTPUT && lowering->arrays[own].index == j))
                 continue;
             array = blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count);
         }
@@ -106,7 +109,8 @@ static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *gr
 }
 
 /* The second half of a split reduction: partial [CHUNKS,outer] -> the result, in order. */
-static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial, uint64_t chunks) {
+static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial,
+                                 uint64_t chunks) {
     blo_emitter emitter;
     blo_emitter_init(&emitter, lowering, index);
     blo_text *text = blo_emit_text(&emitter, 0);
@@ -133,7 +137,8 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     int64_t length = blo_reduction_length(node);
     uint64_t chunks = chunks_of(node, length), chunk = ((uint64_t)length + chunks - 1) / chunks;
-    int partial = chunks > 1 ? blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, (int64_t)chunks * node->count) : -1;
+    int partial =
+        chunks > 1 ? blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, (int64_t)chunks * node->count) : -1;
     blo_emitter emitter;
     blo_emitter_init(&emitter, lowering, index);
     blo_indices *indices = &emitter.indices;
@@ -151,7 +156,8 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     blo_text_add(text, "%s s = %s;\n", blo_type_name(node->dtype), blo_reduction_start(node));
     if (chunks > 1) {
         const char *from = blo_index_text(indices, part);
-        blo_text_add(blo_emit_text(&emitter, 0), "const uint to = min((uint)length, (uint)(%s * chunk + chunk));\n", from);
+        blo_text_add(blo_emit_text(&emitter, 0), "const uint to = min((uint)length, (uint)(%s * chunk + chunk));\n",
+                     from);
         char header[96];
         snprintf(header, sizeof header, "for (uint j = %s * chunk; j < to; j++)", from);
         blo_emit_close(&emitter, loop, header, "");
@@ -162,7 +168,8 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
         store(&emitter, node, "s", g, 0);
     }
     const uint64_t values[] = {(uint64_t)length, chunk};
-    blo_status status = add_kernel(&emitter, ", const ulong length, const ulong chunk", chunks * (uint64_t)node->count, 2, values);
+    blo_status status =
+        add_kernel(&emitter, ", const ulong length, const ulong chunk", chunks * (uint64_t)node->count, 2, values);
     blo_emitter_free(&emitter);
     if (status == BLO_OK && chunks > 1)
         status = combine_kernel(lowering, node, index, partial, chunks);
@@ -180,7 +187,8 @@ static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group,
     blo_index_split(indices, g, node->rank, node->shape, at);
     blo_index_split(indices, blo_index_name(indices, "j", which->count, loop), which->rank, which->shape, from);
     const blo_value *row = which->count > 0 ? blo_emit_value(&emitter, which, from) : NULL;
-    /* the same position by a name of the inner scope, so that the row's values are computed only where they are wanted */
+    /* the same position by a name of the inner scope, so that the row's values are computed only where they are wanted
+     */
     blo_index_split(indices, blo_index_name(indices, "m", which->count, match), which->rank, which->shape, from);
     for (int i = 1; i < node->rank; i++)
         from[which->rank + i - 1] = at[i];
@@ -188,7 +196,8 @@ static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group,
     if (value) {
         char header[128];
         blo_text_add(blo_emit_text(&emitter, match), "s += %s;\n", value->name);
-        snprintf(header, sizeof header, "const uint m = j;\nif ((int)%s == (int)%s)", row->name, blo_index_text(indices, at[0]));
+        snprintf(header, sizeof header, "const uint m = j;\nif ((int)%s == (int)%s)", row->name,
+                 blo_index_text(indices, at[0]));
         blo_emit_close(&emitter, match, header, "");
     }
     emitter.failed = emitter.failed || (which->count > 0 && !value);
@@ -218,7 +227,8 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
         const blo_plan_array *own = &lowering->arrays[blo_lower_node_array(lowering, node)];
         if (lowering->outputs[j] != node || own->index == j)
             continue;
-        int parameter = blo_emit_array(&emitter, blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count), true);
+        int parameter =
+            blo_emit_array(&emitter, blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count), true);
         blo_text_add(blo_emit_text(&emitter, 0), "p%d[o%d + g] = %s;\n", parameter, parameter, value->name);
     }
     blo_status status = add_kernel(&emitter, "", (uint64_t)node->count, 0, NULL);

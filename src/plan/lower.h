@@ -11,7 +11,8 @@
 
 #include "plan.h"
 
-/* Reductions over at most this many elements of the last axes may be evaluated where they are used, as a loop in the consumer. */
+/* Reductions over at most this many elements of the last axes may be evaluated where they are used, as a loop in the
+ * consumer. */
 enum { BLO_INLINE_REDUCTION = 64 };
 
 /* --- arrays: everything a kernel reads or writes --- */
@@ -22,9 +23,9 @@ typedef struct blo_plan_array {
     int index; /* of the input or output */
     blo_dtype dtype;
     uint64_t bytes;
-    uint64_t offset;  /* in the scratch, of temporaries */
-    int first, last;  /* launches that use it */
-    bool kept;        /* depends on fixed inputs only: may outlive a run, at KEPT_OFFSET of the plan's own memory */
+    uint64_t offset; /* in the scratch, of temporaries */
+    int first, last; /* launches that use it */
+    bool kept;       /* depends on fixed inputs only: may outlive a run, at KEPT_OFFSET of the plan's own memory */
     uint64_t kept_offset;
 } blo_plan_array;
 
@@ -34,7 +35,9 @@ typedef struct blo_plan_argument {
     uint64_t value; /* ulong */
 } blo_plan_argument;
 
-enum { BLO_MAX_ARGUMENTS = 56 }; /* arrays and values of one kernel: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
+enum {
+    BLO_MAX_ARGUMENTS = 56
+}; /* arrays and values of one kernel: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
 
 typedef struct blo_binding {
     uint64_t serial, offset; /* of the buffer (0: none); in bytes */
@@ -45,9 +48,8 @@ typedef struct blo_plan_step {
     int n_arguments;
     blo_plan_argument arguments[BLO_MAX_ARGUMENTS];
     size_t global[3], local[3];
-    bool any_local; /* the implementation chooses the work-group */
     blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
-    bool fixed; /* computes kept arrays */
+    bool fixed;         /* computes kept arrays */
     blo_kernel *kernel;
     blo_binding bound[BLO_MAX_ARGUMENTS]; /* what the array arguments were last bound to */
 } blo_plan_step;
@@ -55,14 +57,14 @@ typedef struct blo_plan_step {
 /* --- what is known of each node while a plan is made --- */
 typedef struct blo_node_facts {
     bool live;
-    bool root;      /* gets an array of its own */
-    bool shared;    /* used by more than one root */
-    int owner;      /* the one root that uses it, -1: none yet */
-    int row;        /* -1, or: holds inlined reductions whose result varies only along the first ROW axes */
-    int leaves;     /* arrays its inlined expression reads, an upper bound */
-    int64_t cost;   /* operations to evaluate one element */
-    int group;      /* of a root */
-    int array;      /* of a root or input, -1: none yet */
+    bool root;    /* gets an array of its own */
+    bool shared;  /* used by more than one root */
+    int owner;    /* the one root that uses it, -1: none yet */
+    int row;      /* -1, or: holds inlined reductions whose result varies only along the first ROW axes */
+    int leaves;   /* arrays its inlined expression reads, an upper bound */
+    int64_t cost; /* operations to evaluate one element */
+    int group;    /* of a root */
+    int array;    /* of a root or input, -1: none yet */
 } blo_node_facts;
 
 typedef struct blo_lowering {
@@ -89,7 +91,12 @@ typedef struct blo_lowering {
 } blo_lowering;
 
 /* Roots that one kernel writes together: all of one shape. */
-typedef enum blo_group_kind { BLO_GROUP_ELEMENTWISE, BLO_GROUP_REDUCE, BLO_GROUP_SCATTER, BLO_GROUP_PRODUCT } blo_group_kind;
+typedef enum blo_group_kind {
+    BLO_GROUP_ELEMENTWISE,
+    BLO_GROUP_REDUCE,
+    BLO_GROUP_SCATTER,
+    BLO_GROUP_PRODUCT
+} blo_group_kind;
 enum { BLO_GROUP_ROOTS = 8 };
 typedef struct blo_group {
     blo_group_kind kind;

@@ -29,8 +29,8 @@ int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_
         lowering->arrays = arrays;
         lowering->arrays_capacity = capacity;
     }
-    lowering->arrays[lowering->n_arrays] =
-        (blo_plan_array){.kind = kind, .index = index, .dtype = dtype, .bytes = (uint64_t)count * blo_dtype_size(dtype)};
+    lowering->arrays[lowering->n_arrays] = (blo_plan_array){
+        .kind = kind, .index = index, .dtype = dtype, .bytes = (uint64_t)count * blo_dtype_size(dtype)};
     return lowering->n_arrays++;
 }
 
@@ -174,7 +174,8 @@ static double seconds_now(void) {
 static blo_status check_outputs(blo_context *context, int n, blo_node *const *outputs) {
     for (int i = 0; i < n; i++) {
         if (!outputs[i])
-            return blo_fail(context, BLO_ERROR_ARGUMENT, "output %d of the graph is NULL: an operation before it failed", i);
+            return blo_fail(context, BLO_ERROR_ARGUMENT,
+                            "output %d of the graph is NULL: an operation before it failed", i);
         if (outputs[i]->graph != outputs[0]->graph)
             return blo_fail(context, BLO_ERROR_ARGUMENT, "output %d belongs to another graph than output 0", i);
     }
@@ -184,14 +185,19 @@ static blo_status check_outputs(blo_context *context, int n, blo_node *const *ou
     return n > 0 ? BLO_OK : blo_fail(context, BLO_ERROR_ARGUMENT, "a plan needs at least one output");
 }
 
-blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **result) {
+blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed,
+                           blo_plan **result) {
     *result = NULL;
     blo_status status = check_outputs(context, n, outputs);
     if (status != BLO_OK)
         return status;
     double start = seconds_now(), built = blo_context_counters(context)->seconds_build;
-    blo_lowering lowering = {.context = context, .device = blo_context_facts(context), .graph = blo_node_graph(outputs[0]),
-                             .n_outputs = n, .outputs = outputs, .fixed = fixed};
+    blo_lowering lowering = {.context = context,
+                             .device = blo_context_facts(context),
+                             .graph = blo_node_graph(outputs[0]),
+                             .n_outputs = n,
+                             .outputs = outputs,
+                             .fixed = fixed};
     blo_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a plan");
@@ -297,13 +303,14 @@ static blo_status bind(const blo_plan *plan, blo_plan_step *step, const blo_plac
     return status;
 }
 
-static blo_place place_of(const blo_plan *plan, const blo_plan_array *array, const blo_place *inputs, const blo_place *outputs,
-                          const blo_buffer *scratch) {
+static blo_place place_of(const blo_plan *plan, const blo_plan_array *array, const blo_place *inputs,
+                          const blo_place *outputs, const blo_buffer *scratch) {
     if (array->kind == BLO_ARRAY_INPUT)
         return inputs[array->index];
     if (array->kind == BLO_ARRAY_OUTPUT)
         return outputs[array->index];
-    return array->kept && plan->kept ? (blo_place){plan->kept, array->kept_offset} : (blo_place){scratch, array->offset};
+    return array->kept && plan->kept ? (blo_place){plan->kept, array->kept_offset}
+                                     : (blo_place){scratch, array->offset};
 }
 
 static blo_status queue_step(blo_plan *plan, blo_plan_step *step, const blo_place *inputs, const blo_place *outputs,
@@ -315,7 +322,7 @@ static blo_status queue_step(blo_plan *plan, blo_plan_step *step, const blo_plac
     if (!step->text)
         return call_library(plan, step, places);
     blo_status status = bind(plan, step, places);
-    return status == BLO_OK ? blo_kernel_launch(step->kernel, 3, step->global, step->any_local ? NULL : step->local) : status;
+    return status == BLO_OK ? blo_kernel_launch(step->kernel, 3, step->global, step->local) : status;
 }
 
 blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t stamp, uint64_t budget) {
@@ -337,7 +344,8 @@ blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t st
     return status;
 }
 
-blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs, const blo_buffer *scratch) {
+blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs,
+                            const blo_buffer *scratch) {
     blo_status status = BLO_OK;
     for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
         if (!plan->steps[s].fixed || !plan->kept)

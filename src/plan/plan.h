@@ -8,16 +8,17 @@
 
 typedef struct blo_plan blo_plan;
 
-/* An array in a buffer: where a plan reads an input or writes an output. OFFSET in bytes, a multiple of the element's size. */
+/* An array in a buffer: where a plan reads an input or writes an output. OFFSET in bytes, a multiple of the element's
+ * size. */
 typedef struct blo_place {
     const blo_buffer *buffer;
     uint64_t offset;
 } blo_place;
 
-/* Compiles the N OUTPUTS (nodes of one graph; one node may stand twice) for CONTEXT. Inputs are those of the graph, by index; the
- * plan keeps no reference to the graph. Each output is written to its own array, also when it is an input or a constant.
- * FIXED (NULL: none; else one per input): inputs that stay the same over many runs, as blo_plan_prepare() wants to know.
- * Errors: those of the graph; DTYPE, MEMORY, BUILD, DEVICE. Owner: the caller. */
+/* Compiles the N OUTPUTS (nodes of one graph; one node may stand twice) for CONTEXT. Inputs are those of the graph, by
+ * index; the plan keeps no reference to the graph. Each output is written to its own array, also when it is an input or
+ * a constant. FIXED (NULL: none; else one per input): inputs that stay the same over many runs, as blo_plan_prepare()
+ * wants to know. Errors: those of the graph; DTYPE, MEMORY, BUILD, DEVICE. Owner: the caller. */
 blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **plan);
 void blo_plan_destroy(blo_plan *plan);
 
@@ -31,13 +32,16 @@ int blo_plan_launches(const blo_plan *plan);
 /* Bytes of scratch the plan needs while it runs; plans that run one after another may share one. */
 uint64_t blo_plan_scratch_bytes(const blo_plan *plan);
 
-/* Computes what depends on the fixed inputs only (packed operands of products) once and keeps it, in memory of the plan's own, for the
- * runs that follow; where the pool has no room to spare within BUDGET (0: the context's) each run computes it anew, to the same bits. STAMP tells
- * the inputs' contents apart: with the stamp of the last time nothing is done. Queues; errors: DEVICE, MEMORY. */
+/* Computes what depends on the fixed inputs only (packed operands of products) once and keeps it, in memory of the
+ * plan's own, for the runs that follow; where the pool has no room to spare within BUDGET (0: the context's) each run
+ * computes it anew, to the same bits. STAMP tells the inputs' contents apart: with the stamp of the last time nothing
+ * is done. Queues; errors: DEVICE, MEMORY. */
 blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t stamp, uint64_t budget);
 
-/* Queues the plan. INPUTS[blo_plan_inputs] (unused ones ignored), OUTPUTS[blo_plan_outputs], SCRATCH of at least the bytes above.
- * Only arguments that differ from those bound before are bound. Outputs must not overlap inputs or each other. */
-blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs, const blo_buffer *scratch);
+/* Queues the plan. INPUTS[blo_plan_inputs] (unused ones ignored), OUTPUTS[blo_plan_outputs], SCRATCH of at least the
+ * bytes above. Only arguments that differ from those bound before are bound. Outputs must not overlap inputs or each
+ * other. */
+blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs,
+                            const blo_buffer *scratch);
 
 #endif

@@ -1,5 +1,6 @@
-/* Matrix products: a library call, or packing both operands and the register-tiled kernel. An operand's expression (a cast of bytes,
- * a scale, a transpose) is evaluated while it is packed; an operand packed for one product serves the others of the plan. */
+/* Matrix products: a library call, or packing both operands and the register-tiled kernel. An operand's expression (a
+ * cast of bytes, a scale, a transpose) is evaluated while it is packed; an operand packed for one product serves the
+ * others of the plan. */
 #include "emit.h"
 #include "gemm.h"
 
@@ -49,8 +50,13 @@ static blo_status library_product(blo_lowering *lowering, const blo_node *node) 
     step->n_arguments = 3;
     for (int i = 0; i < 3; i++)
         step->arguments[i] = (blo_plan_argument){.is_array = true, .array = arrays[i]};
-    step->call = (blo_gemm_call){.dtype = node->dtype, .transpose_a = node->attr.matmul.transpose_a,
-                                 .transpose_b = node->attr.matmul.transpose_b, .batch = s.batch, .m = s.m, .n = s.n, .k = s.k};
+    step->call = (blo_gemm_call){.dtype = node->dtype,
+                                 .transpose_a = node->attr.matmul.transpose_a,
+                                 .transpose_b = node->attr.matmul.transpose_b,
+                                 .batch = s.batch,
+                                 .m = s.m,
+                                 .n = s.n,
+                                 .k = s.k};
     return BLO_OK;
 }
 
@@ -82,7 +88,8 @@ static const blo_value *emit_load(blo_emitter *emitter, const blo_node *operand,
 
 /* Which way the operand lies in memory, as far as one can tell: along j unless a transpose shows. */
 static bool lies_along_rows(const blo_node *operand, bool transposed) {
-    while (operand->n_in > 0 && operand->op != BLO_OP_MATMUL && operand->op != BLO_OP_GATHER && operand->op != BLO_OP_SUM) {
+    while (operand->n_in > 0 && operand->op != BLO_OP_MATMUL && operand->op != BLO_OP_GATHER &&
+           operand->op != BLO_OP_SUM) {
         if (operand->op == BLO_OP_PERMUTE)
             transposed = transposed != (operand->attr.perm[operand->rank - 1] != operand->rank - 1);
         operand = operand->in[0];
@@ -90,8 +97,8 @@ static bool lies_along_rows(const blo_node *operand, bool transposed) {
     return transposed;
 }
 
-static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice, const blo_node *operand,
-                           bool is_b, bool transposed, int array) {
+static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                           const blo_node *operand, bool is_b, bool transposed, int array) {
     blo_text parameters = {0}, names = {0}, function = {0}, key = {0};
     blo_emitter emitter;
     blo_emitter_init(&emitter, lowering, -1);
@@ -103,8 +110,8 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
         goto done;
     blo_emit_parameters(&emitter, &parameters, true);
     blo_emit_parameters(&emitter, &names, false);
-    blo_text_add(&function, "%sstatic inline %s NAME_load(%s, const uint b, const uint i, const uint j) {\n", emitter.uses_random ? blo_philox_text : "",
-                 type, parameters.data);
+    blo_text_add(&function, "%sstatic inline %s NAME_load(%s, const uint b, const uint i, const uint j) {\n",
+                 emitter.uses_random ? blo_philox_text : "", type, parameters.data);
     blo_text_append(&function, blo_emit_text(&emitter, 0));
     blo_text_add(&function, "return %s;\n}\n", value->name);
     blo_gemm_pack pack = {.operand = is_b ? 'b' : 'a', .along_rows = lies_along_rows(operand, transposed)};
@@ -121,7 +128,8 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
     step->fixed = lowering->arrays[array].kept = is_fixed(lowering, operand);
     emitter.arrays[emitter.n_arrays++] = array;
     blo_emit_arguments(&emitter, step);
-    uint64_t values[3] = {(uint64_t)shape->batch, (uint64_t)(is_b ? shape->k : shape->m), (uint64_t)(is_b ? shape->n : shape->k)};
+    uint64_t values[3] = {(uint64_t)shape->batch, (uint64_t)(is_b ? shape->k : shape->m),
+                          (uint64_t)(is_b ? shape->n : shape->k)};
     for (int i = 0; i < 3; i++)
         step->arguments[step->n_arguments++] = (blo_plan_argument){.value = values[i]};
     blo_gemm_pack_launch(shape, choice, &pack, step->global, step->local);
@@ -137,8 +145,8 @@ done:
 }
 
 /* The array of the packed operand, packing it if no product before did; -1: no memory. */
-static int packed_operand(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice, const blo_node *operand,
-                          bool is_b, bool transposed) {
+static int packed_operand(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                          const blo_node *operand, bool is_b, bool transposed) {
     int tile = is_b ? choice->tile_n : choice->tile_m;
     for (int i = 0; i < lowering->n_packed; i++) {
         const blo_packed *p = &lowering->packed[i];
@@ -163,8 +171,8 @@ static int packed_operand(blo_lowering *lowering, const blo_gemm_shape *shape, c
 }
 
 /* One launch of a kernel of gemm.h on ARRAYS[n], followed by its VALUES. */
-static blo_status add_gemm_step(blo_lowering *lowering, char *text, const char *name, int n, const int *arrays, int n_values,
-                                const uint64_t *values, const size_t *global, const size_t *local) {
+static blo_status add_gemm_step(blo_lowering *lowering, char *text, const char *name, int n, const int *arrays,
+                                int n_values, const uint64_t *values, const size_t *global, const size_t *local) {
     blo_plan_step *step = text ? blo_lower_step(lowering) : NULL;
     if (!step || !(step->name = strdup(name))) {
         free(text);
@@ -197,7 +205,8 @@ static blo_status own_product(blo_lowering *lowering, const blo_node *node) {
     uint64_t values[BLO_GEMM_VALUES];
     int n_values = blo_gemm_launch(&shape, &choice, global, local, values);
     char *text = blo_gemm_source(&choice, node->dtype, name);
-    blo_status status = add_gemm_step(lowering, text, name, 3, (const int[]){a, b, target}, n_values, values, global, local);
+    blo_status status =
+        add_gemm_step(lowering, text, name, 3, (const int[]){a, b, target}, n_values, values, global, local);
     if (status != BLO_OK || choice.split == 1)
         return status;
     n_values = blo_gemm_sum_launch(&shape, &choice, global, local, values);

@@ -1,4 +1,5 @@
-/* Text that grows: what the emitter writes kernels into. An allocation failure sticks and is asked for once, at the end. */
+/* Text that grows: what the emitter writes kernels into. An allocation failure sticks and is asked for once, at the
+ * end. */
 #ifndef BLO_PLAN_TEXT_H
 #define BLO_PLAN_TEXT_H
 

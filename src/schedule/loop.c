@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEAST_SLOTS = 5 }; /* s_0, the state read, the state written (in a sweep s_T), and two to recompute any other state in */
+enum {
+    LEAST_SLOTS = 5
+}; /* s_0, the state read, the state written (in a sweep s_T), and two to recompute any other state in */
 
 struct blo_loop {
     blo_context *context;
@@ -16,7 +18,7 @@ struct blo_loop {
     blo_slots slots;
     blo_buffer *carry[2]; /* the two sets, read and written in turn */
     uint64_t *carry_offsets;
-    int now; /* the set that holds the carries */
+    int now;                                /* the set that holds the carries */
     blo_buffer *values, *numbers, *scratch; /* o_1 … o_T; 0 … T as int32; scratch of the plans */
     bool ran, every, any_observed;
     int recalled; /* a state that loop_state() recomputed into a slot, -1: none */
@@ -37,12 +39,14 @@ static uint64_t carry_layout(const blo_device_facts *facts, int n, const uint64_
     return total;
 }
 
-/* How many slots fit: all T + 1, or what the budget leaves. 0: fewer than the least; *NEED then holds the bytes the least takes. */
+/* How many slots fit: all T + 1, or what the budget leaves. 0: fewer than the least; *NEED then holds the bytes the
+ * least takes. */
 static int fit_slots(const blo_context *context, const blo_loop_layout *layout, uint64_t *need) {
     const blo_device_facts *facts = blo_context_facts(context);
     uint64_t state = blo_slots_state_bytes(facts, layout->n_state, layout->state_bytes);
     uint64_t fixed = 2 * carry_layout(facts, layout->n_carry, layout->carry_bytes, NULL) + layout->scratch_bytes +
-                     (uint64_t)layout->steps * (blo_dtype_size(layout->observed) + sizeof(int32_t)) + 8 * facts->base_alignment;
+                     (uint64_t)layout->steps * (blo_dtype_size(layout->observed) + sizeof(int32_t)) +
+                     8 * facts->base_alignment;
     uint64_t available = blo_pool_available(context, layout->budget);
     int all = layout->steps + 1, least = all < LEAST_SLOTS ? all : LEAST_SLOTS;
     *need = fixed + (uint64_t)least * state;
@@ -94,8 +98,10 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
     int n_slots = fit_slots(context, layout, &need);
     if (!n_slots) {
         uint64_t held = blo_context_counters(context)->current_device_bytes;
-        return blo_fail(context, BLO_ERROR_BUDGET, "the memory budget is too small: a loop of %d steps needs at least %llu bytes, %llu of them held already",
-                        layout->steps, (unsigned long long)(need + held), (unsigned long long)held);
+        return blo_fail(
+            context, BLO_ERROR_BUDGET,
+            "the memory budget is too small: a loop of %d steps needs at least %llu bytes, %llu of them held already",
+            layout->steps, (unsigned long long)(need + held), (unsigned long long)held);
     }
     blo_loop *loop = calloc(1, sizeof *loop);
     if (!loop)
@@ -156,7 +162,8 @@ static blo_status reserve_places(blo_loop *loop, const blo_plan *plan) {
     return BLO_OK;
 }
 
-/* Queues STAGE with the state in SLOT, step number NUMBER and row ROW of per-step inputs; outputs are in loop->outputs. */
+/* Queues STAGE with the state in SLOT, step number NUMBER and row ROW of per-step inputs; outputs are in loop->outputs.
+ */
 static blo_status queue_stage(blo_loop *loop, const blo_stage *stage, int slot, int number, int row) {
     for (int i = 0; i < blo_plan_inputs(stage->plan); i++) {
         const blo_source *source = &stage->sources[i];
@@ -195,7 +202,8 @@ blo_place blo_loop_begin(blo_loop *loop, int i) {
     return blo_slots_place(&loop->slots, 0, i);
 }
 
-/* Makes room for one more state beside s_k: doubles the stride until something can go. SPARE slots stay free for recomputing. */
+/* Makes room for one more state beside s_k: doubles the stride until something can go. SPARE slots stay free for
+ * recomputing. */
 static void make_room(blo_loop *loop, blo_thinning *thinning, int k, int spare) {
     while (loop->slots.n_free <= spare) {
         thinning->stride *= 2;
@@ -240,7 +248,8 @@ blo_status blo_loop_observed(blo_loop *loop, double *values) {
         values[k] = (double)NAN;
     if (!loop->ran || !loop->any_observed)
         return BLO_OK;
-    /* raw values at the end of VALUES, widened in place from the front: a float never overtakes the double it becomes */
+    /* raw values at the end of VALUES, widened in place from the front: a float never overtakes the double it becomes
+     */
     char *raw = (char *)values + n * sizeof(double) - (n - first) * size;
     blo_status status = blo_buffer_read(loop->context, loop->values, first * size, (n - first) * size, raw);
     for (size_t k = first; k < n && status == BLO_OK; k++) {
@@ -265,7 +274,8 @@ static int nearest_kept(const blo_loop *loop, int k) {
     return k;
 }
 
-/* Recomputes from s_FROM (kept) to s_TO; what lies between is not kept. Needs two free slots, one if it is a single step. */
+/* Recomputes from s_FROM (kept) to s_TO; what lies between is not kept. Needs two free slots, one if it is a single
+ * step. */
 static blo_status advance(blo_loop *loop, const blo_stage *step, int from, int to) {
     blo_status status = BLO_OK;
     for (int k = from; k < to && status == BLO_OK; k++) {
@@ -310,14 +320,15 @@ static blo_status queue_adjoint(blo_loop *loop, const blo_stage *adjoint, int k,
     loop->now = !loop->now;
     for (int i = 0; i < loop->n_carry && status == BLO_OK; i++) {
         uint64_t size = blo_dtype_size(dtype);
-        status = blo_flag_check(loop->context, dtype, loop->carry[loop->now], loop->carry_offsets[i] / size, loop->carry_bytes[i] / size,
-                                (uint32_t)k + 1);
+        status = blo_flag_check(loop->context, dtype, loop->carry[loop->now], loop->carry_offsets[i] / size,
+                                loop->carry_bytes[i] / size, (uint32_t)k + 1);
     }
     return status;
 }
 
 /* Sweeps steps TO-1 … FROM. s_FROM is kept; states between may be. Slots of states already passed are free. */
-static blo_status sweep_range(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int from, int to, blo_dtype dtype) {
+static blo_status sweep_range(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int from, int to,
+                              blo_dtype dtype) {
     blo_status status = BLO_OK;
     while (to > from && status == BLO_OK) {
         int kept = nearest_kept(loop, to - 1);
@@ -342,7 +353,8 @@ blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *step, const blo_stage
     if (status == BLO_OK)
         status = reserve_places(loop, adjoint->plan);
     forget_recalled(loop);
-    if (loop->slots.n < loop->steps + 1) /* thinned: what the sweep does not pass is in the way, but for the last state */
+    if (loop->slots.n <
+        loop->steps + 1) /* thinned: what the sweep does not pass is in the way, but for the last state */
         for (int above = k; above < loop->steps; above++)
             blo_slots_drop(&loop->slots, above);
     if (status == BLO_OK)

@@ -1,8 +1,9 @@
-/* The schedule: queues a loop of T steps of any state, with snapshots, and the backward sweep over it. It knows plans and arrays, and
- * nothing of objectives, models or bilevel problems.
+/* The schedule: queues a loop of T steps of any state, with snapshots, and the backward sweep over it. It knows plans
+ * and arrays, and nothing of objectives, models or bilevel problems.
  *
- * A loop iterates a state s = (s[0] … s[n-1]), arrays of fixed size: s_{k+1} = step(s_k, …), and may observe each new state:
- * one scalar o_k = observe(s_k, …), k = 1 … T. A sweep carries a tuple of adjoint arrays a backwards: a' = adjoint(a, s_k, …), k = K-1 … 0. */
+ * A loop iterates a state s = (s[0] … s[n-1]), arrays of fixed size: s_{k+1} = step(s_k, …), and may observe each new
+ * state: one scalar o_k = observe(s_k, …), k = 1 … T. A sweep carries a tuple of adjoint arrays a backwards: a' =
+ * adjoint(a, s_k, …), k = K-1 … 0. */
 #ifndef BLO_SCHEDULE_SCHEDULE_H
 #define BLO_SCHEDULE_SCHEDULE_H
 
@@ -11,10 +12,12 @@
 /* Where an input of a plan comes from. */
 typedef enum blo_source_kind {
     BLO_SOURCE_UNUSED,
-    BLO_SOURCE_FIXED,    /* .place, the same at every step (prologue values are bound like this too) */
-    BLO_SOURCE_STATE,    /* .index: state array at k (step, adjoint: the state before the step; observe: the state after) */
-    BLO_SOURCE_CARRY,    /* .index: adjoint array (sweeps only) */
-    BLO_SOURCE_PER_STEP, /* .place, .row_bytes: row k; step and adjoint of step k see row k, observe of s_k sees row k-1 */
+    BLO_SOURCE_FIXED, /* .place, the same at every step (prologue values are bound like this too) */
+    BLO_SOURCE_STATE, /* .index: state array at k (step, adjoint: the state before the step; observe: the state after)
+                       */
+    BLO_SOURCE_CARRY, /* .index: adjoint array (sweeps only) */
+    BLO_SOURCE_PER_STEP, /* .place, .row_bytes: row k; step and adjoint of step k see row k, observe of s_k sees row k-1
+                          */
     BLO_SOURCE_STEP      /* the step's number, int32: k in step and adjoint; in observe the number of steps done */
 } blo_source_kind;
 
@@ -34,18 +37,18 @@ typedef struct blo_stage {
 typedef struct blo_loop blo_loop; /* state slots, observed values, scratch: device memory of a loop */
 
 typedef struct blo_loop_layout {
-    int steps;                    /* T >= 1 */
+    int steps; /* T >= 1 */
     int n_state;
-    const uint64_t *state_bytes;  /* [n_state] */
+    const uint64_t *state_bytes; /* [n_state] */
     int n_carry;
-    const uint64_t *carry_bytes;  /* [n_carry]; two sets are kept */
-    blo_dtype observed;           /* dtype of o_k */
-    uint64_t scratch_bytes;       /* largest of all plans that will run on the loop */
-    uint64_t budget;              /* bytes for the whole pool, 0: the context's. What else is in the pool counts. */
+    const uint64_t *carry_bytes; /* [n_carry]; two sets are kept */
+    blo_dtype observed;          /* dtype of o_k */
+    uint64_t scratch_bytes;      /* largest of all plans that will run on the loop */
+    uint64_t budget;             /* bytes for the whole pool, 0: the context's. What else is in the pool counts. */
 } blo_loop_layout;
 
-/* Allocates: as many state slots as fit the budget (at least 3, at most T + 1), the carries, the observed values, the step numbers.
- * Errors: BUDGET with the least budget that would do, MEMORY, DEVICE. Owner: the caller. */
+/* Allocates: as many state slots as fit the budget (at least 3, at most T + 1), the carries, the observed values, the
+ * step numbers. Errors: BUDGET with the least budget that would do, MEMORY, DEVICE. Owner: the caller. */
 blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, blo_loop **loop);
 void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
@@ -53,22 +56,23 @@ const blo_buffer *blo_loop_scratch(const blo_loop *loop);
 /* Where to write s_0 before a run (queue copies there), and array I of s_0. Forgets the run before. */
 blo_place blo_loop_begin(blo_loop *loop, int i);
 
-/* Queues T steps, and the observation of every new state (OBSERVE NULL: none; EVERY false: only of s_T). Outputs of STEP are the
- * n_state new arrays, the one of OBSERVE the scalar. Never waits. Snapshots are thinned evenly as the loop runs if not all fit. */
+/* Queues T steps, and the observation of every new state (OBSERVE NULL: none; EVERY false: only of s_T). Outputs of
+ * STEP are the n_state new arrays, the one of OBSERVE the scalar. Never waits. Snapshots are thinned evenly as the loop
+ * runs if not all fit. */
 blo_status blo_loop_run(blo_loop *loop, const blo_stage *step, const blo_stage *observe, bool every);
 
 /* Reads all observed values (one wait): VALUES[k-1] = o_k, NaN where not observed. */
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 
-/* The place of array I of s_k; recomputed with the run's STEP stage from the nearest snapshot before it if it was thinned
- * (queued; valid until the next call on the loop that recomputes). */
+/* The place of array I of s_k; recomputed with the run's STEP stage from the nearest snapshot before it if it was
+ * thinned (queued; valid until the next call on the loop that recomputes). */
 blo_status blo_loop_state(blo_loop *loop, const blo_stage *step, int k, blo_place *places);
 
 /* Where to write carry array I before a sweep, and where it lies after. */
 blo_place blo_loop_carry(blo_loop *loop, int i);
 
-/* Queues the sweep from step K-1 down to 0 over the run before. ADJOINT's outputs are the n_carry new arrays. CHECK (dtype and
- * element count of carry 0 … n_carry-1): each new carry is checked for NaN and infinity with tag k+1. */
+/* Queues the sweep from step K-1 down to 0 over the run before. ADJOINT's outputs are the n_carry new arrays. CHECK
+ * (dtype and element count of carry 0 … n_carry-1): each new carry is checked for NaN and infinity with tag k+1. */
 blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int k, blo_dtype dtype);
 
 typedef struct blo_loop_report {

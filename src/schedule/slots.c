@@ -14,13 +14,15 @@ uint64_t blo_slots_state_bytes(const blo_device_facts *facts, int n_arrays, cons
     return total ? total : facts->base_alignment;
 }
 
-blo_status blo_slots_create(blo_context *context, int steps, int n, int n_arrays, const uint64_t *bytes, blo_slots *slots) {
+blo_status blo_slots_create(blo_context *context, int steps, int n, int n_arrays, const uint64_t *bytes,
+                            blo_slots *slots) {
     const blo_device_facts *facts = blo_context_facts(context);
     *slots = (blo_slots){.n_arrays = n_arrays, .n = n, .steps = steps};
     slots->bytes = blo_slots_state_bytes(facts, n_arrays, bytes);
     uint64_t fit = facts->max_allocation / slots->bytes;
     if (fit == 0)
-        return blo_fail(context, BLO_ERROR_BUDGET, "one state takes %llu bytes: device \"%s\" allows %llu in one buffer",
+        return blo_fail(context, BLO_ERROR_BUDGET,
+                        "one state takes %llu bytes: device \"%s\" allows %llu in one buffer",
                         (unsigned long long)slots->bytes, facts->name, (unsigned long long)facts->max_allocation);
     slots->per_buffer = fit < (uint64_t)n ? (int)fit : n;
     slots->n_buffers = (n + slots->per_buffer - 1) / slots->per_buffer;

@@ -1,7 +1,7 @@
-/* Hyper-cleaning at the field's usual size on random data, timed: the lower loop with F at every step, and the backward sweep truncated at
- * 1, T/2 and T. Writes its data as NPY to FOLDER, so that a peer can solve the same problem; then does one round for each line on
- * standard input and prints one JSON object for it.
- * usage: bench_hyper_cleaning lin|mlp EXAMPLES STEPS FOLDER */
+/* Hyper-cleaning at the field's usual size on random data, timed: the lower loop with F at every step, and the backward
+ * sweep truncated at 1, T/2 and T. Writes its data as NPY to FOLDER, so that a peer can solve the same problem; then
+ * does one round for each line on standard input and prints one JSON object for it. usage: bench_hyper_cleaning lin|mlp
+ * EXAMPLES STEPS FOLDER */
 #include <clbilevel/clbilevel.h>
 #include <math.h>
 #include <stdio.h>
@@ -52,7 +52,8 @@ static void require(const bench *b, bool done, const char *sentence) {
     exit(1);
 }
 
-static void save(const bench *b, const char *folder, const char *name, blo_dtype dtype, int rank, const int64_t *shape, const void *data) {
+static void save(const bench *b, const char *folder, const char *name, blo_dtype dtype, int rank, const int64_t *shape,
+                 const void *data) {
     char path[1024], message[512] = "the path is too long";
     bool fits = snprintf(path, sizeof path, "%s/%s.npy", folder, name) < (int)sizeof path;
     if (!fits || blo_npy_write(path, dtype, rank, shape, data, message, sizeof message) != BLO_OK) {
@@ -109,9 +110,15 @@ static void round_of(bench *b) {
     printf("{\"loop\": %.6f, \"backward\": {", now() - start);
     double norms[3][2];
     for (int i = 0; i < 3; i++) {
-        require(b, !blo_model_zero_gradients(b->weights) && !blo_model_zero_gradients(b->classifier) && !blo_context_finish(b->context), "");
+        require(b,
+                !blo_model_zero_gradients(b->weights) && !blo_model_zero_gradients(b->classifier) &&
+                    !blo_context_finish(b->context),
+                "");
         start = now();
-        require(b, !blo_iapttgm_compute_gradients(b->method, b->x[1], b->t[1], b->trajectory, &ends[i], NULL) && !blo_context_finish(b->context), "");
+        require(b,
+                !blo_iapttgm_compute_gradients(b->method, b->x[1], b->t[1], b->trajectory, &ends[i], NULL) &&
+                    !blo_context_finish(b->context),
+                "");
         printf("%s\"%d\": %.6f", i ? ", " : "", ends[i], now() - start);
         norms[i][0] = norm_of(b, b->weights);
         norms[i][1] = norm_of(b, b->classifier);
@@ -131,7 +138,8 @@ int main(int argc, char **argv) {
     bench b = {0};
     char message[512], line[64];
     blo_lower_options options;
-    if (argc != 5 || (strcmp(argv[1], "lin") && strcmp(argv[1], "mlp")) || atoi(argv[2]) < 1 || atoi(argv[3]) < 1 || atoi(argv[3]) > MOST_STEPS) {
+    if (argc != 5 || (strcmp(argv[1], "lin") && strcmp(argv[1], "mlp")) || atoi(argv[2]) < 1 || atoi(argv[3]) < 1 ||
+        atoi(argv[3]) > MOST_STEPS) {
         fprintf(stderr, "usage: bench_hyper_cleaning lin|mlp EXAMPLES STEPS FOLDER\n");
         return 2;
     }
@@ -142,14 +150,19 @@ int main(int argc, char **argv) {
     blo_lower_options_default(&options);
     options.lower_loop = b.steps;
     options.optimizer.learning_rate = 0.03;
-    require(&b, !blo_model_create(b.context, BLO_FLOAT, &b.weights) && !blo_model_add(b.weights, "weight", 1, &b.n) &&
-                    !blo_model_create(b.context, BLO_FLOAT, &b.classifier) &&
-                    !blo_model_add_linear(b.classifier, "fc1", PIXELS, b.mlp ? HIDDEN : CLASSES) &&
-                    (!b.mlp || !blo_model_add_linear(b.classifier, "fc2", HIDDEN, CLASSES)), "");
+    require(&b,
+            !blo_model_create(b.context, BLO_FLOAT, &b.weights) && !blo_model_add(b.weights, "weight", 1, &b.n) &&
+                !blo_model_create(b.context, BLO_FLOAT, &b.classifier) &&
+                !blo_model_add_linear(b.classifier, "fc1", PIXELS, b.mlp ? HIDDEN : CLASSES) &&
+                (!b.mlp || !blo_model_add_linear(b.classifier, "fc2", HIDDEN, CLASSES)),
+            "");
     blo_model_set_forward(b.classifier, forward, &b);
     make_data(&b, argv[4]);
-    require(&b, !blo_lower_solver_create(lower_objective, upper_objective, &b, b.weights, b.classifier, &options, &b.solver) &&
-                    !blo_iapttgm_create(upper_objective, &b, b.weights, b.classifier, &b.method), "");
+    require(
+        &b,
+        !blo_lower_solver_create(lower_objective, upper_objective, &b, b.weights, b.classifier, &options, &b.solver) &&
+            !blo_iapttgm_create(upper_objective, &b, b.weights, b.classifier, &b.method),
+        "");
     while (fgets(line, sizeof line, stdin))
         round_of(&b);
     blo_trajectory_destroy(b.trajectory);

@@ -86,20 +86,13 @@ static blo_node *mistaken(const blo_state *s, void *user) {
     static blo_graph *other; /* of this test's process; freed with it */
     blo_node *weight = blo_model_parameter(s->lower_model, "layer.weight");
     switch (*(mistake *)user) {
-    case RETURNS_NULL:
-        return NULL;
-    case NO_SCALAR:
-        return weight;
-    case WRONG_DTYPE:
-        return blo_constant(s->graph, BLO_DOUBLE, 1.0);
-    case OTHER_GRAPH:
-        return !other && blo_graph_create(&other) != BLO_OK ? NULL : blo_constant(other, BLO_FLOAT, 1.0);
-    case WRONG_SHAPE:
-        return blo_sum(blo_matmul(weight, weight, false, false));
-    case NO_INPUT:
-        return blo_sum(blo_state_input(s, "beta"));
-    case NO_PARAMETER:
-        return blo_sum(blo_model_parameter(s->lower_model, "layer.wait"));
+    case RETURNS_NULL: return NULL;
+    case NO_SCALAR: return weight;
+    case WRONG_DTYPE: return blo_constant(s->graph, BLO_DOUBLE, 1.0);
+    case OTHER_GRAPH: return !other && blo_graph_create(&other) != BLO_OK ? NULL : blo_constant(other, BLO_FLOAT, 1.0);
+    case WRONG_SHAPE: return blo_sum(blo_matmul(weight, weight, false, false));
+    case NO_INPUT: return blo_sum(blo_state_input(s, "beta"));
+    case NO_PARAMETER: return blo_sum(blo_model_parameter(s->lower_model, "layer.wait"));
     }
     return NULL;
 }

@@ -1,5 +1,6 @@
-/* Every hand-written kernel of cl/ against plain C, over random shapes and offsets, with guard values around what it writes; in the
- * manner of dav1d's checkasm. With --bench it times the products at the shapes of hyper-cleaning instead (median of several runs). */
+/* Every hand-written kernel of cl/ against plain C, over random shapes and offsets, with guard values around what it
+ * writes; in the manner of dav1d's checkasm. With --bench it times the products at the shapes of hyper-cleaning instead
+ * (median of several runs). */
 #include <check.h>
 #include <inttypes.h>
 #include <math.h>
@@ -81,7 +82,8 @@ static void download(array *a, const char *kernel) {
         if (a->dtype == BLO_FLOAT)
             a->host[i] = (double)narrow[i];
         bool guard = i < a->offset || i >= a->offset + a->count;
-        ck_assert_msg(!guard || a->host[i] == guard_value, "%s wrote beyond its array at %" PRIu64 " of %" PRIu64, kernel, i - a->offset, a->count);
+        ck_assert_msg(!guard || a->host[i] == guard_value, "%s wrote beyond its array at %" PRIu64 " of %" PRIu64,
+                      kernel, i - a->offset, a->count);
     }
     free(narrow);
 }
@@ -127,14 +129,18 @@ static blo_kernel *build_pack(const product *p, bool is_b, bool transposed) {
     char name[64], function[512];
     const char *type = blo_dtype_name(p->shape.dtype);
     const blo_gemm_pack pack = {is_b ? 'b' : 'a', transposed};
-    snprintf(name, sizeof name, "pack_%c_%s_%d_%d", is_b ? 'b' : 'a', type, is_b ? p->choice.tile_n : p->choice.tile_m, transposed);
+    snprintf(name, sizeof name, "pack_%c_%s_%d_%d", is_b ? 'b' : 'a', type, is_b ? p->choice.tile_n : p->choice.tile_m,
+             transposed);
     snprintf(function, sizeof function,
-             "static inline %s NAME_load(__global const %s *restrict p0, const ulong o0, const ulong R, const ulong C, uint b, uint i, uint j) "
+             "static inline %s NAME_load(__global const %s *restrict p0, const ulong o0, const ulong R, const ulong C, "
+             "uint b, uint i, uint j) "
              "{ return p0[o0 + ((ulong)b * R + (%s)) * C + (%s)]; }\n",
              type, type, transposed ? "j" : "i", transposed ? "i" : "j");
     char parameters[256];
-    snprintf(parameters, sizeof parameters, "__global const %s *restrict p0, const ulong o0, const ulong R, const ulong C", type);
-    return build(name, blo_gemm_pack_source(&p->choice, p->shape.dtype, &pack, name, parameters, "p0, o0, R, C", function));
+    snprintf(parameters, sizeof parameters,
+             "__global const %s *restrict p0, const ulong o0, const ulong R, const ulong C", type);
+    return build(name,
+                 blo_gemm_pack_source(&p->choice, p->shape.dtype, &pack, name, parameters, "p0, o0, R, C", function));
 }
 
 static void run_pack(const product *p, blo_kernel *kernel, bool is_b, bool transposed) {
@@ -171,7 +177,8 @@ static void run_product(const product *p) {
     uint64_t values[BLO_GEMM_VALUES];
     size_t global[3], local[3];
     int n = blo_gemm_launch(&p->shape, &p->choice, global, local, values);
-    int at = bind_array(p->multiply, bind_array(p->multiply, bind_array(p->multiply, 0, &p->packed_a), &p->packed_b), p->choice.split > 1 ? &p->partial : &p->c);
+    int at = bind_array(p->multiply, bind_array(p->multiply, bind_array(p->multiply, 0, &p->packed_a), &p->packed_b),
+                        p->choice.split > 1 ? &p->partial : &p->c);
     bind_values(p->multiply, at, n, values);
     MUST(blo_kernel_launch(p->multiply, 3, global, local));
     if (p->choice.split == 1)
@@ -191,8 +198,10 @@ static void close_product(product *p) {
     blo_kernel_release(p->pack_b);
 }
 
-static double element(const array *a, int64_t batch, int64_t rows, int64_t columns, int64_t i, int64_t j, bool transposed) {
-    return a->host[a->offset + (uint64_t)(transposed ? (batch * columns + j) * rows + i : (batch * rows + i) * columns + j)];
+static double element(const array *a, int64_t batch, int64_t rows, int64_t columns, int64_t i, int64_t j,
+                      bool transposed) {
+    return a->host[a->offset +
+                   (uint64_t)(transposed ? (batch * columns + j) * rows + i : (batch * rows + i) * columns + j)];
 }
 
 static void compare_product(product *p, bool ta, bool tb) {
@@ -208,9 +217,10 @@ static void compare_product(product *p, bool ta, bool tb) {
                 double sum = 0, got = p->c.host[p->c.offset + (uint64_t)((b * s->m + i) * s->n + j)];
                 for (int64_t k = 0; k < s->k; k++)
                     sum += element(&p->a, b, s->m, s->k, i, k, ta) * element(&p->b, b, s->k, s->n, k, j, tb);
-                ck_assert_msg(fabs(sum - got) <= limit, "%s product %lldx%lldx%lld (batch %lld, split %d) at %lld,%lld: %.9g, want %.9g",
-                              blo_dtype_name(s->dtype), (long long)s->m, (long long)s->k, (long long)s->n, (long long)s->batch, p->choice.split, (long long)i,
-                              (long long)j, got, sum);
+                ck_assert_msg(fabs(sum - got) <= limit,
+                              "%s product %lldx%lldx%lld (batch %lld, split %d) at %lld,%lld: %.9g, want %.9g",
+                              blo_dtype_name(s->dtype), (long long)s->m, (long long)s->k, (long long)s->n,
+                              (long long)s->batch, p->choice.split, (long long)i, (long long)j, got, sum);
             }
 }
 
@@ -250,7 +260,8 @@ START_TEST(checks_and_commits_match) {
         blo_status status = blo_context_finish(context);
         ck_assert_int_eq(status, finite ? BLO_OK : BLO_ERROR_NUMERIC);
         if (!finite)
-            ck_assert_msg(strstr(blo_context_error(context), "step 7") != NULL, "%s", blo_context_error(context)); /* the first check stays */
+            ck_assert_msg(strstr(blo_context_error(context), "step 7") != NULL, "%s",
+                          blo_context_error(context)); /* the first check stays */
         download(&target, "commit");
         for (uint64_t i = 0; i < target.count; i++) {
             double was = before.host[before.offset + i], sum = was + source.host[source.offset + i];
@@ -299,9 +310,12 @@ static void bench(const char *what, int64_t m, int64_t n, int64_t k, bool ta) {
         }
     for (int part = 0; part < 3; part++)
         qsort(seconds[part], RUNS, sizeof(double), by_value);
-    double flops = 2.0 * (double)m * (double)n * (double)k, a = seconds[0][RUNS / 2], b = seconds[1][RUNS / 2], c = seconds[2][RUNS / 2];
-    printf("%-28s %5lld x %5lld x %5lld  product %7.3f ms, %6.1f GFLOP/s;  with both packed anew %6.1f GFLOP/s (A %.3f ms, B %.3f ms)\n", what, (long long)m,
-           (long long)k, (long long)n, 1e3 * c, 1e-9 * flops / c, 1e-9 * flops / (a + b + c), 1e3 * a, 1e3 * b);
+    double flops = 2.0 * (double)m * (double)n * (double)k, a = seconds[0][RUNS / 2], b = seconds[1][RUNS / 2],
+           c = seconds[2][RUNS / 2];
+    printf("%-28s %5lld x %5lld x %5lld  product %7.3f ms, %6.1f GFLOP/s;  with both packed anew %6.1f GFLOP/s (A %.3f "
+           "ms, B %.3f ms)\n",
+           what, (long long)m, (long long)k, (long long)n, 1e3 * c, 1e-9 * flops / c, 1e-9 * flops / (a + b + c),
+           1e3 * a, 1e3 * b);
     close_product(&p);
 }
 
@@ -334,7 +348,8 @@ int main(int argc, char **argv) {
         tcase_add_loop_test(kernels, checks_and_commits_match, 0, 2);
         suite_add_tcase(suite, kernels);
         SRunner *runner = srunner_create(suite);
-        srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
+        srunner_set_fork_status(runner,
+                                CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
         srunner_run_all(runner, CK_NORMAL);
         failed = srunner_ntests_failed(runner);
         srunner_free(runner);

@@ -1,4 +1,5 @@
-/* Built programs on disk: what is written comes back; a file that is damaged anywhere, or of another key, is not there. */
+/* Built programs on disk: what is written comes back; a file that is damaged anywhere, or of another key, is not there.
+ */
 #include <check.h>
 #include <dirent.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* The device room: choosing a device, tensors, the pool's books, the kernel library, the flag, faults at every OpenCL call, and two
- * contexts in two threads. */
+/* The device room: choosing a device, tensors, the pool's books, the kernel library, the flag, faults at every OpenCL
+ * call, and two contexts in two threads. */
 #include <check.h>
 #include <math.h>
 #include <pthread.h>
@@ -64,7 +64,8 @@ START_TEST(tensors_come_back_as_they_were) {
     ck_assert_int_eq(blo_tensor_download(tensor, back, sizeof back), BLO_OK);
     ck_assert_mem_eq(data, back, sizeof data);
     ck_assert_int_eq(blo_tensor_upload(tensor, data, sizeof data - 1), BLO_ERROR_SHAPE);
-    ck_assert_msg(strstr(blo_context_error(context), "59") && strstr(blo_context_error(context), "60"), "%s", blo_context_error(context));
+    ck_assert_msg(strstr(blo_context_error(context), "59") && strstr(blo_context_error(context), "60"), "%s",
+                  blo_context_error(context));
     ck_assert_int_eq(blo_tensor_download(tensor, back, sizeof back), BLO_OK); /* still usable */
     ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2, none, NULL, &empty), BLO_OK);
     ck_assert_int_eq(blo_tensor_download(empty, NULL, 0), BLO_OK);
@@ -105,7 +106,8 @@ START_TEST(the_pool_counts_reuses_and_keeps_its_limit) {
 END_TEST
 
 static const blo_kernel_source twice = {
-    "twice", "__kernel void twice(__global int *x, const ulong o) { const size_t i = get_global_id(0); x[o + i] *= 2; }\n"};
+    "twice",
+    "__kernel void twice(__global int *x, const ulong o) { const size_t i = get_global_id(0); x[o + i] *= 2; }\n"};
 static const blo_kernel_source broken = {"broken", "__kernel void broken(__global int *x) { x[0] = no_such_name; }\n"};
 
 START_TEST(kernels_are_built_once_and_a_failure_leaves_the_context_usable) {
@@ -189,9 +191,11 @@ START_TEST(every_call_may_fail_once) {
         }
         failures++;
         const char *sentence = context ? blo_context_error(context) : message;
-        ck_assert_msg(status == BLO_ERROR_DEVICE && strstr(sentence, "out of resources"), "call %d: %s", call, sentence);
+        ck_assert_msg(status == BLO_ERROR_DEVICE && strstr(sentence, "out of resources"), "call %d: %s", call,
+                      sentence);
         if (context)
-            ck_assert_msg(scenario(context) == BLO_OK, "after call %d failed: %s", call, blo_context_error(context)); /* still usable */
+            ck_assert_msg(scenario(context) == BLO_OK, "after call %d failed: %s", call,
+                          blo_context_error(context)); /* still usable */
         blo_context_destroy(context);
     }
     ck_assert_int_gt(failures, 20);

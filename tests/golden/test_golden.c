@@ -1,7 +1,8 @@
-/* Golden values of PyTorch: trajectories, F at every step, max_loss_iter and hypergradients of every problem in this folder (README.md
- * says what each is). In double to 1e-9 of each array's largest magnitude. In float to 2e-5 of the largest magnitude it has at any k: six
- * steps of a handful of sums of about ten terms each round some hundred times at 6e-8, and the sweep as often again; and what a
- * gradient loses by cancelling (Adam's first step is all but a sign, so that its derivative is what epsilon leaves) it has at other k. */
+/* Golden values of PyTorch: trajectories, F at every step, max_loss_iter and hypergradients of every problem in this
+ * folder (README.md says what each is). In double to 1e-9 of each array's largest magnitude. In float to 2e-5 of the
+ * largest magnitude it has at any k: six steps of a handful of sums of about ten terms each round some hundred times at
+ * 6e-8, and the sweep as often again; and what a gradient loses by cancelling (Adam's first step is all but a sign, so
+ * that its derivative is what epsilon leaves) it has at other k. */
 #include <check.h>
 #include <dirent.h>
 #include <math.h>
@@ -55,7 +56,8 @@ static blo_node *forward(const blo_bound_model *model, blo_node *data, void *use
     return blo_linear(h, blo_model_parameter(model, "p2"), blo_model_parameter(model, "p3"));
 }
 
-static blo_node *squares(const problem *p, const blo_bound_model *a, const blo_bound_model *b) { /* |a - b|^2 over all parameters */
+static blo_node *squares(const problem *p, const blo_bound_model *a,
+                         const blo_bound_model *b) { /* |a - b|^2 over all parameters */
     blo_node *sum = NULL;
     for (int i = 0; i < blo_model_count(p->lower); i++) {
         blo_node *d = blo_model_parameter(a, blo_model_name(p->lower, i));
@@ -67,21 +69,26 @@ static blo_node *squares(const problem *p, const blo_bound_model *a, const blo_b
 
 static blo_node *lower_objective(const blo_state *s, void *user) {
     const problem *p = user;
-    blo_node *data = s->data, *target = s->target, *w = has(p, "one_model") ? NULL : blo_model_parameter(s->upper_model, "x0");
+    blo_node *data = s->data, *target = s->target,
+             *w = has(p, "one_model") ? NULL : blo_model_parameter(s->upper_model, "x0");
     if (p->rows) {
         blo_node *rows = blo_state_input(s, "rows");
         data = blo_gather(data, rows);
         target = blo_gather(target, rows);
         w = blo_gather(w, rows);
     }
-    blo_node *losses = blo_cross_entropy(blo_model_forward(s->lower_model, data), target, BLO_REDUCE_NONE), *f = blo_mean(losses);
+    blo_node *losses = blo_cross_entropy(blo_model_forward(s->lower_model, data), target, BLO_REDUCE_NONE),
+             *f = blo_mean(losses);
     if (has(p, "feature_weights")) {
         blo_node *weight = blo_model_parameter(s->lower_model, "p0");
-        f = blo_add(f, blo_scale(blo_sum(blo_mul(blo_exp(w), blo_square(weight))), 1.0 / (double)blo_node_shape(weight)[0]));
+        f = blo_add(
+            f, blo_scale(blo_sum(blo_mul(blo_exp(w), blo_square(weight))), 1.0 / (double)blo_node_shape(weight)[0]));
     } else if (w)
         f = blo_mean(blo_mul(blo_sigmoid(w), losses));
-    if (has(p, "proximal")) /* y_0: through initial_model, or through the upper model where that is the lower model itself */
-        f = blo_add(f, blo_scale(squares(p, s->lower_model, has(p, "one_model") ? s->upper_model : s->initial_model), option(p, "proximal")));
+    if (has(p, "proximal")) /* y_0: through initial_model, or through the upper model where that is the lower model
+                               itself */
+        f = blo_add(f, blo_scale(squares(p, s->lower_model, has(p, "one_model") ? s->upper_model : s->initial_model),
+                                 option(p, "proximal")));
     return f;
 }
 
@@ -90,7 +97,8 @@ static blo_node *upper_objective(const blo_state *s, void *user) {
     blo_node *f = blo_cross_entropy(blo_model_forward(s->lower_model, s->data), s->target, BLO_REDUCE_MEAN);
     if (!has(p, "upper_term"))
         return f;
-    blo_node *term = has(p, "one_model") ? squares(p, s->upper_model, NULL) : blo_sum(blo_square(blo_model_parameter(s->upper_model, "x0")));
+    blo_node *term = has(p, "one_model") ? squares(p, s->upper_model, NULL)
+                                         : blo_sum(blo_square(blo_model_parameter(s->upper_model, "x0")));
     return blo_add(f, blo_scale(term, option(p, "upper_term")));
 }
 
@@ -143,7 +151,9 @@ static blo_lower_options options_of(const problem *p) {
     o.optimizer.momentum = option(p, "momentum");
     o.optimizer.nesterov = has(p, "nesterov");
     o.optimizer.weight_decay = option(p, "weight_decay");
-    o.projection = option(p, "projection") == 1 ? BLO_PROJECT_BOX : option(p, "projection") == 2 ? BLO_PROJECT_BALL : BLO_PROJECT_NONE;
+    o.projection = option(p, "projection") == 1   ? BLO_PROJECT_BOX
+                   : option(p, "projection") == 2 ? BLO_PROJECT_BALL
+                                                  : BLO_PROJECT_NONE;
     o.box_hi = o.ball_radius = option(p, "bound");
     o.box_lo = -o.box_hi;
     o.initialization_auxiliary = has(p, "auxiliary");
@@ -206,8 +216,9 @@ static void same(const problem *p, const char *what, int k, int index, const gol
     for (int other = 1; other < 16 && what[0] == 'g' && p->dtype == BLO_FLOAT; other++)
         scale = fmax(scale, magnitude(golden_find(&p->golden, "g%d_%c%d", other, what[2], index)));
     for (int64_t i = 0; i < wanted->count; i++)
-        ck_assert_msg(fabs(got[i] - wanted->values[i]) <= p->tolerance * scale, "%s: %s%d at k = %d, element %lld: %.17g, golden %.17g", p->name, what, index, k,
-                      (long long)i, got[i], wanted->values[i]);
+        ck_assert_msg(fabs(got[i] - wanted->values[i]) <= p->tolerance * scale,
+                      "%s: %s%d at k = %d, element %lld: %.17g, golden %.17g", p->name, what, index, k, (long long)i,
+                      got[i], wanted->values[i]);
 }
 
 static void compare_trajectory(problem *p) {
@@ -248,8 +259,10 @@ static void run_problem(const char *name, blo_dtype dtype) {
     problem whole, *p = &whole;
     int max_loss_iter = 0, compared = 0;
     open_problem(p, name, dtype);
-    MUST(blo_lower_optimize(p->solver, p->data, p->target, p->validate_data, p->validate_target, &p->trajectory, &max_loss_iter));
-    ck_assert_msg(max_loss_iter == (int)option(p, "max_loss_iter"), "%s: max_loss_iter %d, golden %g", name, max_loss_iter, option(p, "max_loss_iter"));
+    MUST(blo_lower_optimize(p->solver, p->data, p->target, p->validate_data, p->validate_target, &p->trajectory,
+                            &max_loss_iter));
+    ck_assert_msg(max_loss_iter == (int)option(p, "max_loss_iter"), "%s: max_loss_iter %d, golden %g", name,
+                  max_loss_iter, option(p, "max_loss_iter"));
     compare_trajectory(p);
     for (int k = 1; k <= golden_find(&p->golden, "losses")->count; k++)
         if (golden_find(&p->golden, "g%d_z0", k)) {

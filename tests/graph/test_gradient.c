@@ -1,5 +1,6 @@
-/* Gradient checks: first and second order of every case of support/cases.c in double, by central differences of the interpreter; and
- * the same values and derivatives through compiled plans on the device. And the conventions at the kinks. */
+/* Gradient checks: first and second order of every case of support/cases.c in double, by central differences of the
+ * interpreter; and the same values and derivatives through compiled plans on the device. And the conventions at the
+ * kinks. */
 #include <check.h>
 #include <inttypes.h>
 #include <math.h>
@@ -32,7 +33,9 @@ typedef struct scene {
 static blo_node *weighted_sum(blo_node *a) { /* weights without pattern: sin(1 + 3 i + axis) of every axis */
     blo_node *w = blo_full_like(a, 0.7);
     for (int axis = 0; axis < a->rank; axis++)
-        w = blo_mul(w, blo_shift(blo_sin(blo_shift(blo_scale(blo_iota(a->graph, BLO_DOUBLE, a->rank, a->shape, axis), 3), 1 + axis)), 1.5));
+        w = blo_mul(w, blo_shift(blo_sin(blo_shift(
+                                     blo_scale(blo_iota(a->graph, BLO_DOUBLE, a->rank, a->shape, axis), 3), 1 + axis)),
+                                 1.5));
     return blo_sum(blo_mul(a, w));
 }
 
@@ -51,11 +54,13 @@ static bool open_scene(scene *s, const blo_case *c, int variant) {
     }
     blo_node **g = s->outputs + 2, **h = g + c->n;
     s->outputs[0] = weighted_sum(c->build(s->x));
-    ck_assert_msg(blo_gradient(s->outputs[0], c->n, s->x, g) == BLO_OK, "%s variant %d: %s", c->name, variant, blo_graph_error(s->graph));
+    ck_assert_msg(blo_gradient(s->outputs[0], c->n, s->x, g) == BLO_OK, "%s variant %d: %s", c->name, variant,
+                  blo_graph_error(s->graph));
     s->outputs[1] = weighted_sum(g[0]);
     for (int i = 1; i < c->n; i++)
         s->outputs[1] = blo_add(s->outputs[1], weighted_sum(g[i]));
-    ck_assert_msg(blo_gradient(s->outputs[1], c->n, s->x, h) == BLO_OK, "%s variant %d: %s", c->name, variant, blo_graph_error(s->graph));
+    ck_assert_msg(blo_gradient(s->outputs[1], c->n, s->x, h) == BLO_OK, "%s variant %d: %s", c->name, variant,
+                  blo_graph_error(s->graph));
     return true;
 }
 
@@ -113,7 +118,9 @@ START_TEST(derivatives_match_differences) {
                 interpret(&s, 2 + order * s.n + i, 1, &value);
                 for (int64_t j = 0; j < count; j += stride) {
                     double d = difference(&s, order, &s.data[i][j]);
-                    ck_assert_msg(near(value[j], d, tolerance), "%s variant %d: order %d by input %d element %" PRId64 " is %.12g, differences give %.12g",
+                    ck_assert_msg(near(value[j], d, tolerance),
+                                  "%s variant %d: order %d by input %d element %" PRId64
+                                  " is %.12g, differences give %.12g",
                                   c->name, variant, order + 1, i, j, value[j], d);
                 }
                 free(value);
@@ -131,12 +138,15 @@ static void check_on_device(blo_context *context, const scene *s, const char *na
     blo_function *function = NULL;
     blo_tensor *in[MAX_INPUTS] = {NULL}, *out[MAX_OUTPUTS] = {NULL};
     double *wanted[MAX_OUTPUTS];
-    ck_assert_msg(blo_function_create(context, n, s->outputs, &function) == BLO_OK, "%s: %s", name, blo_context_error(context));
+    ck_assert_msg(blo_function_create(context, n, s->outputs, &function) == BLO_OK, "%s: %s", name,
+                  blo_context_error(context));
     for (int i = 0; i < s->n; i++)
-        ck_assert_int_eq(blo_tensor_create(context, BLO_DOUBLE, s->x[i]->rank, s->x[i]->shape, s->data[i], &in[i]), BLO_OK);
+        ck_assert_int_eq(blo_tensor_create(context, BLO_DOUBLE, s->x[i]->rank, s->x[i]->shape, s->data[i], &in[i]),
+                         BLO_OK);
     for (int i = 0; i < n; i++) {
         wanted[i] = malloc((size_t)(s->outputs[i]->count + 1) * sizeof(double));
-        ck_assert_int_eq(blo_tensor_create(context, BLO_DOUBLE, s->outputs[i]->rank, s->outputs[i]->shape, NULL, &out[i]), BLO_OK);
+        ck_assert_int_eq(
+            blo_tensor_create(context, BLO_DOUBLE, s->outputs[i]->rank, s->outputs[i]->shape, NULL, &out[i]), BLO_OK);
     }
     interpret(s, 0, n, wanted);
     ck_assert_msg(blo_function_call(function, s->n, in, n, out) == BLO_OK, "%s: %s", name, blo_context_error(context));
@@ -144,8 +154,9 @@ static void check_on_device(blo_context *context, const scene *s, const char *na
         double *got = malloc((size_t)(s->outputs[i]->count + 1) * sizeof *got);
         ck_assert_int_eq(blo_tensor_download(out[i], got, blo_tensor_bytes(out[i])), BLO_OK);
         for (int64_t j = 0; j < s->outputs[i]->count; j++)
-            ck_assert_msg(near(got[j], wanted[i][j], limit), "%s variant %d: output %d element %" PRId64 " is %.17g on the device, %.17g interpreted", name,
-                          variant, i, j, got[j], wanted[i][j]);
+            ck_assert_msg(near(got[j], wanted[i][j], limit),
+                          "%s variant %d: output %d element %" PRId64 " is %.17g on the device, %.17g interpreted",
+                          name, variant, i, j, got[j], wanted[i][j]);
         free(got);
         free(wanted[i]);
         blo_tensor_destroy(out[i]);
@@ -166,7 +177,8 @@ START_TEST(the_device_computes_the_same) {
     blo_context *context = open_context();
     scene s;
     for (int c = 0; c < blo_n_cases; c++)
-        for (int variant = c % 2; open_scene(&s, &blo_cases[c], variant); variant += 3) { /* every third shape: each is a program to build */
+        for (int variant = c % 2; open_scene(&s, &blo_cases[c], variant);
+             variant += 3) { /* every third shape: each is a program to build */
             check_on_device(context, &s, blo_cases[c].name, variant);
             close_scene(&s);
         }

@@ -1,5 +1,5 @@
-/* Plans on the device against the plain-C interpreter: random graphs of every primitive, shapes odd, empty and one-element, each
- * compiled and run; fusion and grouping must not change what comes out. Prints its seed. */
+/* Plans on the device against the plain-C interpreter: random graphs of every primitive, shapes odd, empty and
+ * one-element, each compiled and run; fusion and grouping must not change what comes out. Prints its seed. */
 #include <check.h>
 #include <inttypes.h>
 #include <math.h>
@@ -62,7 +62,8 @@ static blo_node *partner(const scene *s, blo_node *a) {
     blo_node *b = pick(s, true);
     if (blo_node_dtype(b) != blo_node_dtype(a))
         b = blo_cast(b, blo_node_dtype(a));
-    if (blo_node_rank(a) == blo_node_rank(b) && !memcmp(blo_node_shape(a), blo_node_shape(b), (size_t)blo_node_rank(a) * sizeof(int64_t)))
+    if (blo_node_rank(a) == blo_node_rank(b) &&
+        !memcmp(blo_node_shape(a), blo_node_shape(b), (size_t)blo_node_rank(a) * sizeof(int64_t)))
         return b;
     b = blo_sum(b);
     return blo_broadcast_to(b, blo_node_rank(a), blo_node_shape(a));
@@ -90,10 +91,8 @@ static blo_node *move(blo_node *a) {
         step[i] = 1 + (int64_t)draw(2);
     }
     switch (draw(4)) {
-    case 0:
-        return blo_permute(a, order);
-    case 1:
-        return blo_slice(a, low, high, step);
+    case 0: return blo_permute(a, order);
+    case 1: return blo_slice(a, low, high, step);
     case 2:
         for (int i = 0; i < rank; i++) {
             low[i] = draw(2);
@@ -124,7 +123,8 @@ static blo_node *product(const scene *s, blo_node *a) {
     int rank = blo_node_rank(a);
     int64_t k = blo_node_shape(a)[ta ? rank - 2 : rank - 1], n = 1 + draw(12), shape[2] = {tb ? n : k, tb ? k : n};
     blo_node *b = blo_sum(blo_cast(pick(s, true), blo_node_dtype(a)));
-    b = blo_add(blo_broadcast_to(blo_tanh(b), 2, shape), blo_sin(blo_iota(s->graph, blo_node_dtype(a), 2, shape, (int)draw(2))));
+    b = blo_add(blo_broadcast_to(blo_tanh(b), 2, shape),
+                blo_sin(blo_iota(s->graph, blo_node_dtype(a), 2, shape, (int)draw(2))));
     return blo_matmul(a, b, ta, tb);
 }
 
@@ -177,7 +177,8 @@ static double element(const void *data, blo_dtype dtype, int64_t i) {
     }
 }
 
-/* Largest allowed difference: sums in another order, and functions of another library; float values may have passed anywhere. */
+/* Largest allowed difference: sums in another order, and functions of another library; float values may have passed
+ * anywhere. */
 static void compare(const void *got, const void *wanted, const blo_node *node, uint64_t seed) {
     for (int64_t i = 0; i < node->count; i++) {
         double a = element(got, node->dtype, i), b = element(wanted, node->dtype, i);
@@ -210,15 +211,20 @@ static void run_scene(blo_context *context, uint64_t seed) {
     for (int i = 0; i < s.n_inputs; i++) {
         host_in[i] = malloc((size_t)s.inputs[i]->count * 8 + 8);
         fill(host_in[i], s.inputs[i]->dtype, s.inputs[i]->count);
-        ck_assert_int_eq(blo_tensor_create(context, s.inputs[i]->dtype, s.inputs[i]->rank, s.inputs[i]->shape, host_in[i], &in[i]), BLO_OK);
+        ck_assert_int_eq(
+            blo_tensor_create(context, s.inputs[i]->dtype, s.inputs[i]->rank, s.inputs[i]->shape, host_in[i], &in[i]),
+            BLO_OK);
     }
     for (int i = 0; i < n; i++) {
         host_out[i] = malloc((size_t)outputs[i]->count * 8 + 8);
-        ck_assert_int_eq(blo_tensor_create(context, outputs[i]->dtype, outputs[i]->rank, outputs[i]->shape, NULL, &out[i]), BLO_OK);
+        ck_assert_int_eq(
+            blo_tensor_create(context, outputs[i]->dtype, outputs[i]->rank, outputs[i]->shape, NULL, &out[i]), BLO_OK);
     }
     blo_function *function = NULL;
-    ck_assert_msg(blo_function_create(context, n, outputs, &function) == BLO_OK, "seed %" PRIu64 ": %s", seed, blo_context_error(context));
-    ck_assert_msg(blo_function_call(function, s.n_inputs, in, n, out) == BLO_OK, "seed %" PRIu64 ": %s", seed, blo_context_error(context));
+    ck_assert_msg(blo_function_create(context, n, outputs, &function) == BLO_OK, "seed %" PRIu64 ": %s", seed,
+                  blo_context_error(context));
+    ck_assert_msg(blo_function_call(function, s.n_inputs, in, n, out) == BLO_OK, "seed %" PRIu64 ": %s", seed,
+                  blo_context_error(context));
     ck_assert_int_eq(blo_interpret(n, outputs, (const void *const *)host_in, host_out), 0);
     for (int i = 0; i < n; i++) {
         void *got = malloc(blo_tensor_bytes(out[i]) + 8);

@@ -1,5 +1,6 @@
-/* The schedule: for every length, number of slots and end of the sweep, states and adjoints are those of direct iteration to the bit,
- * and nothing is recomputed where all states fit. The step is the logistic map on a vector, its adjoint written by hand. */
+/* The schedule: for every length, number of slots and end of the sweep, states and adjoints are those of direct
+ * iteration to the bit, and nothing is recomputed where all states fit. The step is the logistic map on a vector, its
+ * adjoint written by hand. */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -26,12 +27,15 @@ static void open_scene(scene *s) {
     blo_graph *forward, *backward;
     MUST(blo_graph_create(&forward));
     MUST(blo_graph_create(&backward));
-    blo_node *x = blo_graph_input(forward, "s", BLO_DOUBLE, 1, shape), *one = blo_full(forward, BLO_DOUBLE, 1, 1, shape);
+    blo_node *x = blo_graph_input(forward, "s", BLO_DOUBLE, 1, shape),
+             *one = blo_full(forward, BLO_DOUBLE, 1, 1, shape);
     blo_node *next = blo_scale(blo_mul(x, blo_sub(one, x)), rate), *sum = blo_sum(x);
     MUST(blo_plan_create(context, 1, &next, NULL, &s->step));
     MUST(blo_plan_create(context, 1, &sum, NULL, &s->observe));
-    blo_node *y = blo_graph_input(backward, "s", BLO_DOUBLE, 1, shape), *a = blo_graph_input(backward, "a", BLO_DOUBLE, 1, shape);
-    blo_node *pulled = blo_scale(blo_mul(a, blo_sub(blo_full(backward, BLO_DOUBLE, 1, 1, shape), blo_scale(y, 2))), rate);
+    blo_node *y = blo_graph_input(backward, "s", BLO_DOUBLE, 1, shape),
+             *a = blo_graph_input(backward, "a", BLO_DOUBLE, 1, shape);
+    blo_node *pulled =
+        blo_scale(blo_mul(a, blo_sub(blo_full(backward, BLO_DOUBLE, 1, 1, shape), blo_scale(y, 2))), rate);
     MUST(blo_plan_create(context, 1, &pulled, NULL, &s->adjoint));
     blo_graph_destroy(forward);
     blo_graph_destroy(backward);
@@ -78,13 +82,21 @@ static void sweep_and_check(blo_loop *loop, const scene *s, double states[][N], 
 /* A loop of STEPS with room for SLOTS states (0: all). */
 static blo_loop *open_loop(const scene *s, int steps, int slots, blo_status wanted) {
     const uint64_t bytes = N * sizeof(double), all_bytes = 1 << 30;
-    blo_loop_layout layout = {.steps = steps, .n_state = 1, .state_bytes = &bytes, .n_carry = 1, .carry_bytes = &bytes, .observed = BLO_DOUBLE,
-                              .scratch_bytes = 4096, .budget = all_bytes};
+    blo_loop_layout layout = {.steps = steps,
+                              .n_state = 1,
+                              .state_bytes = &bytes,
+                              .n_carry = 1,
+                              .carry_bytes = &bytes,
+                              .observed = BLO_DOUBLE,
+                              .scratch_bytes = 4096,
+                              .budget = all_bytes};
     blo_loop *loop = NULL;
     ck_assert_uint_le(blo_plan_scratch_bytes(s->step), layout.scratch_bytes);
     if (slots) { /* what is held, what a loop takes beside its slots, and the slots */
-        uint64_t used = all_bytes - blo_pool_available(context, all_bytes), alignment = blo_context_facts(context)->base_alignment;
-        layout.budget = used + 2 * bytes + layout.scratch_bytes + (uint64_t)steps * 12 + 8 * alignment + (uint64_t)slots * bytes;
+        uint64_t used = all_bytes - blo_pool_available(context, all_bytes),
+                 alignment = blo_context_facts(context)->base_alignment;
+        layout.budget =
+            used + 2 * bytes + layout.scratch_bytes + (uint64_t)steps * 12 + 8 * alignment + (uint64_t)slots * bytes;
     }
     ck_assert_int_eq(blo_loop_create(context, &layout, &loop), wanted);
     return loop;

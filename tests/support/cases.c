@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define UNARY(name, expression) \
-    static blo_node *name(blo_node **x) { return expression; }
+#define UNARY(name, expression)                                                                                        \
+    static blo_node *name(blo_node **x) {                                                                              \
+        return expression;                                                                                             \
+    }
 
 UNARY(c_neg, blo_neg(x[0]))
 UNARY(c_exp, blo_exp(x[0]))
@@ -111,7 +113,8 @@ static blo_node *c_dropout(blo_node **x) {
 }
 
 static blo_node *c_normal(blo_node **x) {
-    blo_node *noise = blo_random_normal(blo_constant(blo_node_graph(x[0]), BLO_INT32, 1), 5, BLO_DOUBLE, blo_node_rank(x[0]), blo_node_shape(x[0]));
+    blo_node *noise = blo_random_normal(blo_constant(blo_node_graph(x[0]), BLO_INT32, 1), 5, BLO_DOUBLE,
+                                        blo_node_rank(x[0]), blo_node_shape(x[0]));
     return blo_mul(blo_square(x[0]), noise);
 }
 

@@ -6,9 +6,9 @@
 
 typedef struct blo_case {
     const char *name;
-    int n;                  /* inputs, double */
-    const char *shapes;     /* one variant per ';', inputs by '|', extents by ','; "" is a scalar */
-    double lo, hi;          /* the inputs' range, chosen away from kinks */
+    int n;              /* inputs, double */
+    const char *shapes; /* one variant per ';', inputs by '|', extents by ','; "" is a scalar */
+    double lo, hi;      /* the inputs' range, chosen away from kinks */
     blo_node *(*build)(blo_node **x);
 } blo_case;
 

@@ -1,4 +1,5 @@
-/* The interpreter; see interpret.h. Every value is held as a double (exact for all dtypes) and rounded to its node's dtype. */
+/* The interpreter; see interpret.h. Every value is held as a double (exact for all dtypes) and rounded to its node's
+ * dtype. */
 #include "interpret.h"
 
 #include <math.h>
@@ -59,7 +60,8 @@ static double divide(blo_dtype dtype, double a, double b) {
 
 static double elementwise(const blo_node *node, double a, double b, double c) {
     switch (node->op) {
-    case BLO_OP_CAST: case BLO_OP_STOP: return a;
+    case BLO_OP_CAST:
+    case BLO_OP_STOP: return a;
     case BLO_OP_NEG: return -a;
     case BLO_OP_EXP: return exp(a);
     case BLO_OP_LOG: return log(a);
@@ -170,11 +172,13 @@ static double drawn(const blo_node *node, double counter, int64_t element) {
     const uint32_t at[4] = {(uint32_t)element, (uint32_t)((uint64_t)element >> 32), (uint32_t)(int32_t)counter, 0};
     uint32_t bits[4];
     blo_philox4x32(at, key, bits);
-    return node->dtype == BLO_FLOAT ? (double)(bits[0] >> 8) * 0x1p-24 : ((double)(bits[0] >> 5) * 0x1p26 + (double)(bits[1] >> 6)) * 0x1p-53;
+    return node->dtype == BLO_FLOAT ? (double)(bits[0] >> 8) * 0x1p-24
+                                    : ((double)(bits[0] >> 5) * 0x1p26 + (double)(bits[1] >> 6)) * 0x1p-53;
 }
 
 static double value(const blo_node *node, double *const *values, int64_t i) {
-    const double *a = node->n_in > 0 ? values[node->in[0]->id] : NULL, *b = node->n_in > 1 ? values[node->in[1]->id] : NULL;
+    const double *a = node->n_in > 0 ? values[node->in[0]->id] : NULL,
+                 *b = node->n_in > 1 ? values[node->in[1]->id] : NULL;
     const double *c = node->n_in > 2 ? values[node->in[2]->id] : NULL;
     int64_t index[BLO_MAX_RANK] = {0};
     split(node, i, index);
@@ -184,7 +188,8 @@ static double value(const blo_node *node, double *const *values, int64_t i) {
     case BLO_OP_CONST: return node->attr.value;
     case BLO_OP_IOTA: return (double)index[node->attr.axis];
     case BLO_OP_RANDOM: return drawn(node, a[0], i);
-    case BLO_OP_SUM: case BLO_OP_REDUCE_MAX: return reduced(node, a, index);
+    case BLO_OP_SUM:
+    case BLO_OP_REDUCE_MAX: return reduced(node, a, index);
     case BLO_OP_GATHER: return gathered(node, a, b, index);
     case BLO_OP_SCATTER_ADD: return scattered(node, a, b, index);
     case BLO_OP_MATMUL: return product(node, a, b, index);
