@@ -46,7 +46,6 @@ typedef struct blo_buffer blo_buffer;
  * else may be reused; peak bytes count what the pool holds. Errors: BUDGET (naming bytes asked, held and allowed),
  * MEMORY, DEVICE. */
 blo_status blo_buffer_create(blo_context *context, size_t bytes, blo_buffer **buffer);
-void blo_buffer_retain(blo_buffer *buffer);
 void blo_buffer_release(blo_buffer *buffer); /* NULL is allowed */
 size_t blo_buffer_bytes(const blo_buffer *buffer);
 uint64_t

@@ -83,10 +83,6 @@ blo_status blo_buffer_create(blo_context *context, size_t bytes, blo_buffer **re
     return BLO_OK;
 }
 
-void blo_buffer_retain(blo_buffer *buffer) {
-    buffer->references++;
-}
-
 void blo_buffer_release(blo_buffer *buffer) {
     if (!buffer || --buffer->references > 0)
         return;

@@ -114,14 +114,7 @@ blo_node *blo_graph_node(const blo_graph *graph, int id);
 
 /* Marks LIVE[id] (of size blo_graph_nodes) for everything the outputs depend on. */
 void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
-/* Rebuilds OUTPUTS with each FROM[i] replaced by TO[i] (same shape and dtype) into RESULT[n]. */
-blo_status blo_graph_substitute(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to,
-                                blo_node **result);
 /* True when NODE depends on any of the M nodes ON. */
 bool blo_graph_depends(const blo_node *node, int m, blo_node *const *on);
-/* Copies what OUTPUTS depend on into the graph TARGET; input nodes are mapped through INPUT_MAP[index] (nodes of
- * TARGET). */
-blo_status blo_graph_import(blo_graph *target, blo_node *const *input_map, int n, blo_node *const *outputs,
-                            blo_node **result);
 
 #endif

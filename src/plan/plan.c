@@ -8,7 +8,7 @@
 struct blo_plan {
     blo_context *context;
     int n_inputs, n_outputs, n_arrays, n_steps;
-    uint64_t *input_bytes, *output_bytes;
+    uint64_t *output_bytes;
     bool *uses_input;
     blo_plan_array *arrays;
     blo_plan_step *steps;
@@ -121,15 +121,10 @@ static blo_status build_kernels(blo_context *context, blo_plan_step *steps, int 
 static blo_status describe_ends(blo_plan *plan, const blo_lowering *lowering) {
     plan->n_inputs = blo_graph_inputs(lowering->graph);
     plan->n_outputs = lowering->n_outputs;
-    plan->input_bytes = calloc((size_t)plan->n_inputs + 1, sizeof *plan->input_bytes);
     plan->output_bytes = calloc((size_t)plan->n_outputs + 1, sizeof *plan->output_bytes);
     plan->uses_input = calloc((size_t)plan->n_inputs + 1, sizeof *plan->uses_input);
-    if (!plan->input_bytes || !plan->output_bytes || !plan->uses_input)
+    if (!plan->output_bytes || !plan->uses_input)
         return blo_fail(plan->context, BLO_ERROR_MEMORY, "no host memory for a plan");
-    for (int i = 0; i < plan->n_inputs; i++) {
-        const blo_node *node = blo_graph_input_at(lowering->graph, i);
-        plan->input_bytes[i] = (uint64_t)node->count * blo_dtype_size(node->dtype);
-    }
     for (int i = 0; i < plan->n_outputs; i++)
         plan->output_bytes[i] = (uint64_t)lowering->outputs[i]->count * blo_dtype_size(lowering->outputs[i]->dtype);
     for (int s = 0; s < lowering->n_steps; s++)
@@ -233,7 +228,6 @@ void blo_plan_destroy(blo_plan *plan) {
     free_steps(plan->steps, plan->n_steps);
     blo_buffer_release(plan->kept);
     free(plan->arrays);
-    free(plan->input_bytes);
     free(plan->output_bytes);
     free(plan->uses_input);
     free(plan);
@@ -253,10 +247,6 @@ int blo_plan_outputs(const blo_plan *plan) {
 
 uint64_t blo_plan_output_bytes(const blo_plan *plan, int index) {
     return plan->output_bytes[index];
-}
-
-uint64_t blo_plan_input_bytes(const blo_plan *plan, int index) {
-    return plan->input_bytes[index];
 }
 
 int blo_plan_launches(const blo_plan *plan) {

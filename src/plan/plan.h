@@ -26,7 +26,6 @@ int blo_plan_inputs(const blo_plan *plan);                 /* of the graph; some
 bool blo_plan_uses_input(const blo_plan *plan, int index); /* false: never read */
 int blo_plan_outputs(const blo_plan *plan);
 uint64_t blo_plan_output_bytes(const blo_plan *plan, int index);
-uint64_t blo_plan_input_bytes(const blo_plan *plan, int index);
 int blo_plan_launches(const blo_plan *plan);
 
 /* Bytes of scratch the plan needs while it runs; plans that run one after another may share one. */
