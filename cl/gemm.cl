@@ -1,5 +1,5 @@
-/* C[batch,m,n] = A B from packed panels (src/plan/gemm.h): one work-item computes the tiles of one panel of A with COLUMNS panels of
- * B, over one range of k.
+/* C[batch,m,n] = A B from packed panels (src/plan/gemm.h): one work-item computes the tiles of GROUP panels of A with COLUMNS
+ * panels of B, over one range of k.
  *
  *        TN = VN vectors of W           Ap: k rising, TM rows each        ap[k * TM + r]
  *      +----------------+               Bp: k rising, TN columns each     bp[k * TN + j]
@@ -34,30 +34,33 @@
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     __global const T *restrict a, const ulong a_offset, __global const T *restrict b, const ulong b_offset, __global T *restrict c,
-    const ulong c_offset, const ulong m, const ulong n, const ulong k, const ulong batch, const ulong range, const ulong columns) {
-    const ulong panel = get_global_id(0), panels_m = (m + TM - 1) / TM, panels_n = (n + TN - 1) / TN;
-    const ulong z = get_global_id(2), item = z % batch, from = z / batch * range, to = min(from + range, k), row = panel * TM;
+    const ulong c_offset, const ulong m, const ulong n, const ulong k, const ulong batch, const ulong range, const ulong columns,
+    const ulong group) {
+    const ulong panels_m = (m + TM - 1) / TM, panels_n = (n + TN - 1) / TN, z = get_global_id(2), item = z % batch;
+    const ulong from = z / batch * range, to = min(from + range, k);
+    const ulong first_panel = get_global_id(0) * group, last_panel = min(first_panel + group, panels_m);
     const ulong first = get_global_id(1) * columns, last = min(first + columns, panels_n);
-    __global const T *start = a + a_offset + ((item * panels_m + panel) * k + from) * TM;
     c += c_offset + z * m * n;
-    for (ulong q = first; q < last; q++) {
-        __global const T *restrict ap = start, *restrict bp = b + b_offset + ((item * panels_n + q) * k + from) * TN;
-        FOR_ROWS(START) FOR_ROWS(START2)
-        for (ulong i = from; i < to; i++) {
-            const V b0 = VLOAD(0, bp);
+    for (ulong q = first; q < last; q++)
+        for (ulong panel = first_panel; panel < last_panel; panel++) {
+            __global const T *restrict ap = a + a_offset + ((item * panels_m + panel) * k + from) * TM;
+            __global const T *restrict bp = b + b_offset + ((item * panels_n + q) * k + from) * TN;
+            FOR_ROWS(START) FOR_ROWS(START2)
+            for (ulong i = from; i < to; i++) {
+                const V b0 = VLOAD(0, bp);
 #if VN == 2
-            const V b1 = VLOAD(1, bp);
+                const V b1 = VLOAD(1, bp);
 #endif
-            FOR_ROWS(STEP2)
-            ap += TM;
-            bp += TN;
+                FOR_ROWS(STEP2)
+                ap += TM;
+                bp += TN;
+            }
+            const ulong row = panel * TM, column = q * TN;
+            const bool full = column + TN <= n;
+            const uint rest = (uint)(full ? TN : n - column);
+            T line[TN];
+            FOR_ROWS(STORE)
         }
-        const ulong column = q * TN;
-        const bool full = column + TN <= n;
-        const uint rest = (uint)(full ? TN : n - column);
-        T line[TN];
-        FOR_ROWS(STORE)
-    }
 }
 #undef START
 #undef START2

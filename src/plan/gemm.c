@@ -15,7 +15,11 @@ enum {
     SPLIT_LENGTH = 256, /* least k of one range */
     MOST_SPLITS = 16,
     ITEMS_WANTED = 64, /* work-items from which a panel's columns stay in one item */
-    PACK_BLOCK = 256   /* elements along k that one item of a pack takes */
+    MOST_PANELS = 8,   /* panels of A that one item takes through a panel of B while that is in the cache */
+    LONG_K = 2048,     /* beyond this both panels leave the cache: ranges of LONG_RANGE */
+    LONG_RANGE = 1024,
+    MOST_PARTIALS = 1 << 22, /* elements of partial sums that this is worth */
+    PACK_BLOCK = 256         /* elements along k that one item of a pack takes */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -39,6 +43,10 @@ void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape,
         split = ceil_div(4 * FEW_TILES, tiles > 0 ? tiles : 1);
         if (split > shape->k / SPLIT_LENGTH)
             split = shape->k / SPLIT_LENGTH;
+    }
+    if (split <= 1 && shape->k > LONG_K) {
+        split = ceil_div(shape->k, LONG_RANGE);
+        split = split * shape->batch * shape->m * shape->n <= MOST_PARTIALS ? split : 1;
     }
     choice->split = (int)(split < 1 ? 1 : split > MOST_SPLITS ? MOST_SPLITS : split);
 }
@@ -113,7 +121,9 @@ int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, 
         int64_t groups = ceil_div(ITEMS_WANTED, rows);
         columns = ceil_div(panels_n, groups < panels_n ? groups : panels_n);
     }
-    global[0] = (size_t)panels_m;
+    int64_t items = rows * ceil_div(panels_n, columns), group = items / ITEMS_WANTED;
+    group = group < 1 ? 1 : group > MOST_PANELS ? MOST_PANELS : group;
+    global[0] = (size_t)ceil_div(panels_m, group);
     global[1] = (size_t)ceil_div(panels_n, columns);
     global[2] = (size_t)(shape->batch * choice->split);
     local[0] = local[1] = local[2] = 1;
@@ -122,7 +132,8 @@ int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, 
                             (uint64_t)shape->k,
                             (uint64_t)shape->batch,
                             (uint64_t)ceil_div(shape->k, choice->split),
-                            (uint64_t)columns};
+                            (uint64_t)columns,
+                            (uint64_t)group};
     memcpy(values, all, sizeof all);
     return (int)(sizeof all / sizeof all[0]);
 }
