@@ -2,6 +2,7 @@
 #include "checkpoint.h"
 #include "slots.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ struct blo_loop {
     uint64_t *carry_offsets;
     int now;                                /* the set that holds the carries */
     blo_buffer *values, *numbers, *scratch; /* o_1 … o_T; 0 … T as int32; scratch of the plans */
-    bool ran, every, any_observed;
+    bool begun, ran;                        /* s_0 may be written: only its slot is taken; a run was queued whole */
+    bool every, any_observed;
     int recalled; /* a state that loop_state() recomputed into a slot, -1: none */
     int n_places;
     blo_place *inputs, *outputs;
@@ -39,8 +41,8 @@ static uint64_t carry_layout(const blo_device_facts *facts, int n, const uint64_
     return total;
 }
 
-/* How many slots fit: all T + 1, or what the budget leaves. 0: fewer than the least; *NEED then holds the bytes the
- * least takes. */
+/* How many slots fit: all T + 1, or what the budget leaves. 0: fewer than the least. *NEED: the bytes a loop of so many
+ * (of the least) takes. */
 static int fit_slots(const blo_context *context, const blo_loop_layout *layout, uint64_t *need) {
     const blo_device_facts *facts = blo_context_facts(context);
     uint64_t state = blo_slots_state_bytes(facts, layout->n_state, layout->state_bytes);
@@ -53,7 +55,9 @@ static int fit_slots(const blo_context *context, const blo_loop_layout *layout, 
     if (available < *need)
         return 0;
     uint64_t fit = (available - fixed) / state;
-    return fit < (uint64_t)all ? (int)fit : all;
+    int n = fit < (uint64_t)all ? (int)fit : all;
+    *need = fixed + (uint64_t)n * state;
+    return n;
 }
 
 static blo_status fill_numbers(blo_loop *loop) {
@@ -97,12 +101,16 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
     uint64_t need;
     int n_slots = fit_slots(context, layout, &need);
     if (!n_slots) {
-        uint64_t held = blo_context_counters(context)->current_device_bytes;
+        uint64_t held =
+            UINT64_MAX - blo_pool_available(context, UINT64_MAX); /* without what the pool could give back */
         return blo_fail(
             context, BLO_ERROR_BUDGET,
             "the memory budget is too small: a loop of %d steps needs at least %llu bytes, %llu of them held already",
             layout->steps, (unsigned long long)(need + held), (unsigned long long)held);
     }
+    if (blo_pool_available(context, layout->budget) / 2 <
+        need) /* a reused buffer may be larger than what was counted */
+        blo_pool_trim(context);
     blo_loop *loop = calloc(1, sizeof *loop);
     if (!loop)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a loop");
@@ -193,9 +201,10 @@ static blo_status queue_step(blo_loop *loop, const blo_stage *step, int k) {
 /* --- the run --- */
 
 blo_place blo_loop_begin(blo_loop *loop, int i) {
-    if (loop->slots.slot_of[0] != 0 || loop->ran) {
+    if (!loop->begun) {
         blo_slots_clear(&loop->slots);
         blo_slots_take(&loop->slots, 0); /* the lowest: slot 0 */
+        loop->begun = true;
         loop->ran = false;
         loop->recalled = -1;
     }
@@ -222,6 +231,7 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *step, const blo_stage *
     if (status == BLO_OK && observe)
         status = reserve_places(loop, observe->plan);
     blo_loop_begin(loop, 0);
+    loop->begun = false;
     for (int k = 0; k < loop->steps && status == BLO_OK; k++) {
         make_room(loop, &thinning, k, spare);
         blo_slots_take(&loop->slots, k + 1);
@@ -268,14 +278,20 @@ blo_status blo_loop_observed(blo_loop *loop, double *values) {
 
 /* --- states again --- */
 
+static blo_status check_ran(const blo_loop *loop) {
+    if (loop->ran)
+        return BLO_OK;
+    return blo_fail(loop->context, BLO_ERROR_STATE, "the loop has no states: it was not run, or its run failed");
+}
+
 static int nearest_kept(const blo_loop *loop, int k) {
     while (k > 0 && loop->slots.slot_of[k] < 0)
         k--;
     return k;
 }
 
-/* Recomputes from s_FROM (kept) to s_TO; what lies between is not kept. Needs two free slots, one if it is a single
- * step. */
+/* Recomputes from s_FROM (kept) to s_TO; what lies between is not kept, nor is a state whose step failed. Needs two
+ * free slots, one if it is a single step. */
 static blo_status advance(blo_loop *loop, const blo_stage *step, int from, int to) {
     blo_status status = BLO_OK;
     for (int k = from; k < to && status == BLO_OK; k++) {
@@ -283,6 +299,8 @@ static blo_status advance(blo_loop *loop, const blo_stage *step, int from, int t
         status = queue_step(loop, step, k);
         if (k > from)
             blo_slots_drop(&loop->slots, k);
+        if (status != BLO_OK)
+            blo_slots_drop(&loop->slots, k + 1);
         loop->report.recomputed_steps++;
     }
     return status;
@@ -296,8 +314,11 @@ static void forget_recalled(blo_loop *loop) {
 }
 
 blo_status blo_loop_state(blo_loop *loop, const blo_stage *step, int k, blo_place *places) {
-    blo_status status = reserve_places(loop, step->plan);
-    if (loop->slots.slot_of[k] < 0 && status == BLO_OK) {
+    assert(k >= 0 && k <= loop->steps);
+    blo_status status = check_ran(loop);
+    if (status == BLO_OK)
+        status = reserve_places(loop, step->plan);
+    if (status == BLO_OK && loop->slots.slot_of[k] < 0) {
         forget_recalled(loop);
         status = advance(loop, step, nearest_kept(loop, k), k);
         loop->recalled = k;
@@ -326,6 +347,12 @@ static blo_status queue_adjoint(blo_loop *loop, const blo_stage *adjoint, int k,
     return status;
 }
 
+/* Gives up s_FROM … s_{TO-1}. */
+static void drop_states(blo_loop *loop, int from, int to) {
+    for (int k = from; k < to; k++)
+        blo_slots_drop(&loop->slots, k);
+}
+
 /* Sweeps steps TO-1 … FROM. s_FROM is kept; states between may be. Slots of states already passed are free. */
 static blo_status sweep_range(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int from, int to,
                               blo_dtype dtype) {
@@ -347,18 +374,23 @@ static blo_status sweep_range(blo_loop *loop, const blo_stage *step, const blo_s
 }
 
 blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int k, blo_dtype dtype) {
+    assert(k >= 0 && k <= loop->steps);
     const blo_statistics *counters = blo_context_counters(loop->context);
     uint64_t launches = counters->launches;
-    blo_status status = reserve_places(loop, step->plan);
+    bool thinned = loop->slots.n < loop->steps + 1;
+    blo_status status = check_ran(loop);
+    if (status == BLO_OK)
+        status = reserve_places(loop, step->plan);
     if (status == BLO_OK)
         status = reserve_places(loop, adjoint->plan);
+    if (status != BLO_OK)
+        return status;
     forget_recalled(loop);
-    if (loop->slots.n <
-        loop->steps + 1) /* thinned: what the sweep does not pass is in the way, but for the last state */
-        for (int above = k; above < loop->steps; above++)
-            blo_slots_drop(&loop->slots, above);
-    if (status == BLO_OK)
-        status = sweep_range(loop, step, adjoint, 0, k, dtype);
+    if (thinned) /* what the sweep does not pass is in the way, but for the last state */
+        drop_states(loop, k > 0 ? k : 1, loop->steps);
+    status = sweep_range(loop, step, adjoint, 0, k, dtype);
+    if (status != BLO_OK && thinned) /* what it kept on its way fills slots that the next call needs */
+        drop_states(loop, 1, loop->steps);
     loop->report.sweep_launches = counters->launches - launches;
     return status;
 }

@@ -47,8 +47,8 @@ typedef struct blo_loop_layout {
     uint64_t budget;             /* bytes for the whole pool, 0: the context's. What else is in the pool counts. */
 } blo_loop_layout;
 
-/* Allocates: as many state slots as fit the budget (at least 3, at most T + 1), the carries, the observed values, the
- * step numbers. Errors: BUDGET with the least budget that would do, MEMORY, DEVICE. Owner: the caller. */
+/* Allocates: as many state slots as fit the budget (at least 5 or T + 1, at most T + 1), the carries, the observed
+ * values, the step numbers. Errors: BUDGET with the least budget that would do, MEMORY, DEVICE. Owner: the caller. */
 blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, blo_loop **loop);
 void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
@@ -65,14 +65,16 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *step, const blo_stage *
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 
 /* The place of array I of s_k; recomputed with the run's STEP stage from the nearest snapshot before it if it was
- * thinned (queued; valid until the next call on the loop that recomputes). */
+ * thinned (queued; valid until the next call on the loop that recomputes). Errors: STATE (no run was queued whole),
+ * MEMORY, DEVICE; what was kept stays so. */
 blo_status blo_loop_state(blo_loop *loop, const blo_stage *step, int k, blo_place *places);
 
 /* Where to write carry array I before a sweep, and where it lies after. */
 blo_place blo_loop_carry(blo_loop *loop, int i);
 
 /* Queues the sweep from step K-1 down to 0 over the run before. ADJOINT's outputs are the n_carry new arrays. CHECK
- * (dtype and element count of carry 0 … n_carry-1): each new carry is checked for NaN and infinity with tag k+1. */
+ * (dtype and element count of carry 0 … n_carry-1): each new carry is checked for NaN and infinity with tag k+1.
+ * Errors: STATE (no run was queued whole), MEMORY, DEVICE: the carries are then lost, the states are not. */
 blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int k, blo_dtype dtype);
 
 typedef struct blo_loop_report {
