@@ -114,6 +114,33 @@ blo_status blo_choose_device(blo_context *context, const char *what) {
 
 /* --- facts --- */
 
+/* What the library cannot do without. */
+static blo_status ask(blo_context *context, cl_device_info what, const char *call, uint64_t *value) {
+    *value = 0;
+    cl_int code = blo_fault(context);
+    if (code == CL_SUCCESS)
+        code = clGetDeviceInfo(context->device, what, sizeof *value, value, NULL);
+    return blo_check(context, code, call);
+}
+
+static blo_status read_sizes(blo_context *context) {
+    blo_device_facts *facts = &context->facts;
+    uint64_t units = 0, work_group = 0;
+    blo_status status = ask(context, CL_DEVICE_MAX_COMPUTE_UNITS, "clGetDeviceInfo (compute units)", &units);
+    if (status == BLO_OK)
+        status = ask(context, CL_DEVICE_MAX_WORK_GROUP_SIZE, "clGetDeviceInfo (work-group size)", &work_group);
+    if (status == BLO_OK)
+        status = ask(context, CL_DEVICE_LOCAL_MEM_SIZE, "clGetDeviceInfo (local memory)", &facts->local_bytes);
+    if (status == BLO_OK)
+        status = ask(context, CL_DEVICE_GLOBAL_MEM_SIZE, "clGetDeviceInfo (memory)", &facts->global_bytes);
+    if (status == BLO_OK)
+        status = ask(context, CL_DEVICE_MAX_MEM_ALLOC_SIZE, "clGetDeviceInfo (largest buffer)", &facts->max_allocation);
+    facts->compute_units = (int)units;
+    facts->max_work_group = (size_t)work_group;
+    return status;
+}
+
+/* A fact of any kind; 0 where the device does not answer. */
 static uint64_t number(cl_device_id device, cl_device_info what) { /* of any width up to 64 bits, little endian */
     uint64_t value = 0;
     if (clGetDeviceInfo(device, what, sizeof value, &value, NULL) != CL_SUCCESS)
@@ -128,12 +155,10 @@ blo_status blo_read_facts(blo_context *context, blo_gemm gemm) {
     name_of(device, facts->name, sizeof facts->name);
     facts->is_cpu = (type_of(device) & CL_DEVICE_TYPE_CPU) != 0;
     facts->has_double = number(device, CL_DEVICE_DOUBLE_FP_CONFIG) != 0;
-    facts->compute_units = (int)number(device, CL_DEVICE_MAX_COMPUTE_UNITS);
     facts->float_vector_width = (int)number(device, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
-    facts->max_work_group = (size_t)number(device, CL_DEVICE_MAX_WORK_GROUP_SIZE);
-    facts->local_bytes = number(device, CL_DEVICE_LOCAL_MEM_SIZE);
-    facts->global_bytes = number(device, CL_DEVICE_GLOBAL_MEM_SIZE);
-    facts->max_allocation = number(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    blo_status status = read_sizes(context);
+    if (status != BLO_OK)
+        return status;
     facts->base_alignment = number(device, CL_DEVICE_MEM_BASE_ADDR_ALIGN) / 8;
     if (facts->base_alignment < LEAST_ALIGNMENT)
         facts->base_alignment = LEAST_ALIGNMENT;

@@ -82,7 +82,7 @@ void blo_context_destroy(blo_context *context) {
         return;
     if (context->queue)
         clFinish(context->queue);
-    blo_after_wait(context, 0);
+    blo_after_wait(context, false, 0);
     blo_flag_release(context);
     blo_pool_trim(context);
     for (int i = 0; i < context->n_programs; i++) {
@@ -107,11 +107,11 @@ blo_status blo_context_finish(blo_context *context) {
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = clFinish(context->queue);
-    else if (context->queue)
-        clFinish(context->queue); /* a queued read may still write to FLAG */
+    else
+        clFinish(context->queue); /* a queued read may still write to FLAG, queued writes read what is staged */
     context->counters.waits++;
     blo_status finished = blo_check(context, code, "clFinish");
-    blo_status flagged = blo_after_wait(context, flag);
+    blo_status flagged = blo_after_wait(context, status == BLO_OK && finished == BLO_OK, flag);
     return status != BLO_OK ? status : finished != BLO_OK ? finished : flagged;
 }
 

@@ -28,10 +28,15 @@ static cl_program find_program(const blo_context *context, const char *name) {
 /* --- building --- */
 
 static blo_status build_failed(blo_context *context, cl_program program) {
-    char log[2048] = "";
-    clGetProgramBuildInfo(program, context->device, CL_PROGRAM_BUILD_LOG, sizeof log, log, NULL);
-    log[sizeof log - 1] = '\0';
-    return blo_fail(context, BLO_ERROR_BUILD, "a program did not build on device \"%s\": %s", context->facts.name, log);
+    size_t size = 0; /* asked for first: into too small a room nothing at all is written */
+    clGetProgramBuildInfo(program, context->device, CL_PROGRAM_BUILD_LOG, 0, NULL, &size);
+    char *log = calloc(1, size + 1);
+    if (log)
+        clGetProgramBuildInfo(program, context->device, CL_PROGRAM_BUILD_LOG, size, log, NULL);
+    blo_status status = blo_fail(context, BLO_ERROR_BUILD, "a program did not build on device \"%s\": %s",
+                                 context->facts.name, log ? log : "no host memory for the log");
+    free(log);
+    return status;
 }
 
 static blo_status build(blo_context *context, cl_program program) {
@@ -63,10 +68,12 @@ static bool has_own_cache(const blo_context *context) {
     return strstr(name, "Portable Computing Language") || strstr(name, "NVIDIA");
 }
 
-/* What a binary depends on: device, driver, library version, options and the whole source. malloc'ed. */
+/* What a binary depends on: device, driver, library version, options and the whole source. malloc'ed; NULL:
+ * not to be cached. */
 static char *cache_key(const blo_context *context, int n, const char **texts) {
     char driver[128] = "";
-    clGetDeviceInfo(context->device, CL_DRIVER_VERSION, sizeof driver, driver, NULL);
+    if (clGetDeviceInfo(context->device, CL_DRIVER_VERSION, sizeof driver, driver, NULL) != CL_SUCCESS)
+        return NULL; /* without it, a binary of another driver could not be told apart */
     size_t length = 2;
     for (int i = 0; i < n; i++)
         length += strlen(texts[i]);

@@ -37,7 +37,7 @@ struct blo_context {
     blo_program_entry *programs;
     blo_staging *staged;
     blo_buffer *flag;                 /* one uint, 0: nothing flagged */
-    bool flag_used;                   /* a check was queued since the last wait */
+    bool flag_used;                   /* a check was queued since the flag was last known to be clear */
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
 };
 
@@ -60,9 +60,10 @@ const char *blo_cl_error_name(cl_int code);
 blo_status blo_choose_device(blo_context *context, const char *what);
 blo_status blo_read_facts(blo_context *context, blo_gemm gemm);
 
-/* After the host has waited: frees staged memory; FLAG is what the flag held. */
-blo_status blo_after_wait(blo_context *context, cl_uint flag);
-/* Queues the read of the flag into FLAG if a check was queued since the last wait. */
+/* After the host has waited: frees staged memory. IS_READ: FLAG is what the flag held; else that is not known, and the
+ * next wait has to ask again. */
+blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag);
+/* Queues the read of the flag into FLAG if a check was queued since it was last known to be clear. */
 blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
 void blo_flag_release(blo_context *context);
 

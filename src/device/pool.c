@@ -32,6 +32,22 @@ static blo_buffer *reuse(blo_context *context, size_t bytes) {
     return NULL;
 }
 
+/* Device memory of CAPACITY bytes. Where the device has no more, what the pool keeps for reuse is given back first. */
+static blo_status create_memory(blo_context *context, size_t capacity, cl_mem *memory) {
+    cl_int code;
+    bool again;
+    do {
+        code = blo_fault(context);
+        if (code == CL_SUCCESS)
+            *memory = clCreateBuffer(context->context, CL_MEM_READ_WRITE, capacity, NULL, &code);
+        bool exhausted = code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES;
+        again = exhausted && context->cached;
+        if (again)
+            blo_pool_trim(context);
+    } while (again);
+    return blo_check(context, code, "clCreateBuffer");
+}
+
 static blo_status allocate(blo_context *context, size_t bytes, blo_buffer **result) {
     size_t alignment = (size_t)context->facts.base_alignment,
            capacity = (bytes + alignment - 1) / alignment * alignment;
@@ -51,10 +67,7 @@ static blo_status allocate(blo_context *context, size_t bytes, blo_buffer **resu
     blo_buffer *buffer = calloc(1, sizeof *buffer);
     if (!buffer)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a buffer");
-    cl_int code = blo_fault(context);
-    if (code == CL_SUCCESS)
-        buffer->memory = clCreateBuffer(context->context, CL_MEM_READ_WRITE, capacity, NULL, &code);
-    blo_status status = blo_check(context, code, "clCreateBuffer");
+    blo_status status = create_memory(context, capacity, &buffer->memory);
     if (status != BLO_OK) {
         free(buffer);
         return status;

@@ -17,18 +17,20 @@ blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
     return blo_check(context, code, "clEnqueueReadBuffer");
 }
 
-blo_status blo_after_wait(blo_context *context, cl_uint flag) {
+blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
     while (context->staged) {
         blo_staging *next = context->staged->next;
         free(context->staged);
         context->staged = next;
     }
+    if (!is_read)
+        return BLO_OK;
+    blo_status cleared = flag ? blo_buffer_zero(context, context->flag, 0, sizeof flag) : BLO_OK;
+    if (cleared != BLO_OK) /* still set, so that commits are still held back: it is told at the next wait */
+        return cleared;
     context->flag_used = false;
     if (!flag)
         return BLO_OK;
-    blo_status cleared = blo_buffer_zero(context, context->flag, 0, sizeof flag);
-    if (cleared != BLO_OK)
-        return cleared;
     return blo_fail(context, BLO_ERROR_NUMERIC,
                     "a NaN or an infinity in the backward sweep at lower step %u; the gradients are as they were",
                     (unsigned)flag);
@@ -64,11 +66,11 @@ blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = clEnqueueReadBuffer(context->queue, buffer->memory, CL_TRUE, offset, bytes, target, 0, NULL, NULL);
-    else
-        clFinish(context->queue); /* a queued read may still write to FLAG */
+    if (code != CL_SUCCESS)
+        clFinish(context->queue); /* a queued read may still write to FLAG, queued writes read what is staged */
     context->counters.waits++;
     blo_status read = blo_check(context, code, "clEnqueueReadBuffer");
-    blo_status flagged = blo_after_wait(context, flag);
+    blo_status flagged = blo_after_wait(context, status == BLO_OK && read == BLO_OK, flag);
     return status != BLO_OK ? status : read != BLO_OK ? read : flagged;
 }
 

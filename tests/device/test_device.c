@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device/device.h"
+#include "device/opencl.h"
 
 static char message[1024];
 
@@ -138,6 +138,42 @@ START_TEST(kernels_are_built_once_and_a_failure_leaves_the_context_usable) {
 }
 END_TEST
 
+/* A log longer than any buffer one would think of: its beginning, where the first mistake is, is told. */
+START_TEST(a_long_build_log_is_told_from_its_beginning) {
+    enum { MISTAKES = 15, LINE = 512 };
+    blo_context *context = open_context(NULL);
+    blo_kernel *bad = NULL;
+    char *text = calloc(MISTAKES + 2, LINE);
+    ck_assert_ptr_nonnull(text);
+    size_t used = (size_t)sprintf(text, "__kernel void wordy(__global int *x) {\n");
+    for (int i = 0; i < MISTAKES; i++)
+        used += (size_t)sprintf(text + used, "x[%d] = no_such_name_%d_%0300d;\n", i, i, 0);
+    strcpy(text + used, "}\n");
+    const blo_kernel_source wordy = {"wordy", text};
+    ck_assert_int_eq(blo_kernels_get(context, 1, &wordy, &bad), BLO_ERROR_BUILD);
+    ck_assert_msg(strstr(blo_context_error(context), "no_such_name_0_") != NULL, "%s", blo_context_error(context));
+    free(text);
+    blo_context_destroy(context);
+}
+END_TEST
+
+/* The device is out of memory while the pool keeps some that nobody uses. */
+START_TEST(what_the_pool_keeps_is_given_back_when_the_device_has_no_more) {
+    blo_context *context = open_context(NULL);
+    blo_buffer *kept = NULL, *larger = NULL;
+    ck_assert_int_eq(blo_buffer_create(context, 1 << 20, &kept), BLO_OK);
+    blo_buffer_release(kept);
+    context->faults = 1;
+    ck_assert_msg(blo_buffer_create(context, 4 << 20, &larger) == BLO_OK, "%s", blo_context_error(context));
+    ck_assert_uint_eq(blo_context_counters(context)->current_device_bytes, 4 << 20);
+    context->faults = 1; /* nothing is kept now */
+    ck_assert_int_eq(blo_buffer_create(context, 4 << 20, &kept), BLO_ERROR_DEVICE);
+    ck_assert_uint_eq(blo_context_counters(context)->current_device_bytes, 4 << 20);
+    blo_buffer_release(larger);
+    blo_context_destroy(context);
+}
+END_TEST
+
 /* A little of everything; the first failure ends it. */
 static blo_status scenario(blo_context *context) {
     const int64_t n = 2000;
@@ -233,9 +269,14 @@ int main(void) {
     tcase_add_test(tests, tensors_come_back_as_they_were);
     tcase_add_test(tests, the_pool_counts_reuses_and_keeps_its_limit);
     tcase_add_test(tests, kernels_are_built_once_and_a_failure_leaves_the_context_usable);
+    tcase_add_test(tests, a_long_build_log_is_told_from_its_beginning);
+    tcase_add_test(tests, what_the_pool_keeps_is_given_back_when_the_device_has_no_more);
     tcase_add_test(tests, every_call_may_fail_once);
-    tcase_add_test(tests, two_contexts_in_two_threads);
+    TCase *threads = tcase_create("threads"); /* apart: Oclgrind's compiler is not safe in threads (CK_RUN_CASE=all) */
+    tcase_set_timeout(threads, 300);
+    tcase_add_test(threads, two_contexts_in_two_threads);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, threads);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
     srunner_run_all(runner, CK_NORMAL);
