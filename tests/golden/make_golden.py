@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Makes the golden values of tests/golden: small bilevel problems solved by PyTorch in double, by unrolling and automatic differentiation,
-independently of this library. Where the lower step is a plain optimizer it is checked against `higher` as well. Needs torch, higher, numpy.
+independently of this library. Every problem is solved a second time with `higher`'s differentiable optimizers, its forward loop is checked
+against `torch.optim`, and every hypergradient against central differences of the loop. Needs torch, higher, numpy.
 
 usage: make_golden.py [FOLDER]      writes one FOLDER/NAME.txt per problem; the mathematics is in README.md"""
+import copy
 import os
 import sys
 
@@ -13,8 +15,9 @@ import torch.nn.functional as F
 
 torch.set_default_dtype(torch.float64)
 N, V, D, C, H, T = 12, 9, 7, 4, 5, 6
+ZERO = [1, 4]  # the input columns of zero_columns
 DEFAULTS = dict(mlp=0, activation=0, optimizer=0, rate=0.3, momentum=0.0, nesterov=0, weight_decay=0.0, projection=0, bound=0.0, batch=0,
-                rate_mode=0, proximal=0.0, one_model=0, upper_term=0.0, feature_weights=0, auxiliary=1, bytes=0, zero_columns=0, seed=0)
+                rate_mode=0, proximal=0.0, one_model=0, upper_term=0.0, feature_weights=0, auxiliary=1, bytes=0, zero_columns=0, zero_hidden=0, seed=0)
 PROBLEMS = {
     "linear": {}, "linear_bytes": dict(bytes=1), "linear_momentum": dict(momentum=0.9), "linear_nesterov": dict(momentum=0.8, nesterov=1),
     "linear_decay": dict(weight_decay=0.1), "linear_momentum_decay": dict(momentum=0.5, weight_decay=0.05),
@@ -28,6 +31,17 @@ PROBLEMS = {
     "mlp": dict(mlp=1), "mlp_relu": dict(mlp=1, activation=1), "mlp_tanh": dict(mlp=1, activation=2),
     "mlp_tanh_adam": dict(mlp=1, activation=2, optimizer=1, rate=0.03), "mlp_relu_nesterov": dict(mlp=1, activation=1, momentum=0.9, nesterov=1, rate=0.1),
     "mlp_tanh_ball": dict(mlp=1, activation=2, projection=2, bound=1.2), "mlp_large_rate": dict(mlp=1, activation=2, rate=3.0, seed=4),
+    "mlp_schedule_nesterov": dict(mlp=1, activation=2, rate_mode=2, momentum=0.8, nesterov=1, proximal=0.2, upper_term=0.03),
+    # max_loss_iter strictly inside: neither the first step nor the last
+    "inside": dict(rate=3.0, seed=8), "inside_batch_box": dict(batch=5, projection=1, bound=1.5, rate=2.0, momentum=0.6, seed=1),
+    "inside_adam_learned_rate": dict(batch=5, optimizer=1, rate_mode=1, weight_decay=0.02, rate=0.5, seed=3),
+    "inside_mlp_relu_batch": dict(mlp=1, activation=1, batch=4, momentum=0.5, rate=0.5, seed=8),
+    "inside_mlp_adam_ball": dict(mlp=1, activation=2, optimizer=1, projection=2, bound=2.0, rate=0.5, seed=11),
+    "inside_one_model_adam": dict(one_model=1, optimizer=1, proximal=0.2, upper_term=0.02, rate=0.3, seed=4),
+    # exactly at the corners of the derivative conventions
+    "corner_adam_still": dict(optimizer=1, rate=0.05, zero_columns=2), "corner_box_bound": dict(projection=1, bound=0.25, zero_columns=2),
+    "corner_relu_ball": dict(mlp=1, activation=1, zero_hidden=1, projection=2, bound=0.5),
+    "corner_relu_adam": dict(mlp=1, activation=1, zero_hidden=1, optimizer=1, rate=0.05),
 }
 
 
@@ -38,19 +52,31 @@ def logits(y, d, s):
     return h
 
 
+class Parameters(torch.nn.Module):  # what higher unrolls
+    def __init__(self, values):
+        super().__init__()
+        for i, p in enumerate(values):
+            self.register_parameter(f"p{i}", torch.nn.Parameter(p.detach().clone()))
+
+
 class Problem:
     def __init__(self, s):
         r = np.random.default_rng(100 + s["seed"])
         self.s, t = s, lambda a: torch.tensor(a)
         raw = [r.integers(0, 256, (n, D)) for n in (N, V)] if s["bytes"] else [r.normal(0, 1, (n, D)) for n in (N, V)]
         if s["zero_columns"]:
-            for a in raw:
-                a[:, [1, 4]] = 0
+            for a in raw[:1] if s["zero_columns"] == 2 else raw:
+                a[:, ZERO] = 0
         self.raw = raw
         self.X, self.V = (t(a / 255.0 if s["bytes"] else a) for a in raw)
         self.t, self.vt = (t(r.integers(0, C, n)) for n in (N, V))
         dims = [(H, D), (H,), (C, H), (C,)] if s["mlp"] else [(C, D), (C,)]
-        self.z = [t(r.normal(0, 0.4, d)).requires_grad_() for d in dims]
+        z = [r.normal(0, 0.4, d) for d in dims]
+        if s["zero_columns"] == 2 and s["projection"] == 1:  # these weights get no gradient: they stay exactly at the bound
+            z[0][:, ZERO] = np.where(z[0][:, ZERO] < 0, -s["bound"], s["bound"])
+        if s["zero_hidden"]:  # every unit of the hidden layer exactly at relu's kink, and a parameter of norm 0
+            z[0][:], z[1][:] = 0, 0
+        self.z = [t(a).requires_grad_() for a in z]
         self.rows = t(r.integers(0, N, (T, s["batch"]))) if s["batch"] else None
         self.rates = t(0.1 + 0.05 * np.arange(T)) if s["rate_mode"] == 2 else None
         self.x = []
@@ -83,8 +109,8 @@ class Problem:
 
     def project(self, p):
         b = self.s["bound"]
-        if self.s["projection"] == 1:
-            return p.clamp(-b, b)
+        if self.s["projection"] == 1:  # derivative 1 at the bound itself, as the library states; the clamp of PyTorch 2.15 has 0 there
+            return torch.where((p >= -b) & (p <= b), p, p.detach().clamp(-b, b))
         if self.s["projection"] == 2:
             norm = p.norm()
             return p if norm <= b else p * (b / norm)
@@ -118,34 +144,63 @@ class Problem:
             losses.append(self.upper(y))
         return ys, losses
 
-    def check_with_higher(self, losses, k, g_x, g_z):
+    def optimizer(self, parameters):
         s = self.s
-        if s["projection"] or s["rate_mode"] or s["proximal"] or s["one_model"] or s["feature_weights"] or s["batch"] or s["zero_columns"] or s["upper_term"]:
-            return
-        layers = [torch.nn.Linear(D, H), (torch.nn.Identity(), torch.nn.ReLU(), torch.nn.Tanh())[s["activation"]], torch.nn.Linear(H, C)] if s["mlp"] else [torch.nn.Linear(D, C)]
-        net = torch.nn.Sequential(*layers)
-        for p, q in zip(net.parameters(), self.z):
-            p.data.copy_(q)
         if s["optimizer"]:
-            optimizer = torch.optim.Adam(net.parameters(), lr=s["rate"], weight_decay=s["weight_decay"])
-        else:
-            optimizer = torch.optim.SGD(net.parameters(), lr=s["rate"], momentum=s["momentum"], nesterov=bool(s["nesterov"]), weight_decay=s["weight_decay"])
-        x = self.x[0].detach().clone().requires_grad_()
-        if s["optimizer"]:  # higher's Adam adds epsilon before the bias correction, torch.optim's (and ours) after it: the step itself is the peer
-            for i in range(T):
-                optimizer.zero_grad()
-                (torch.sigmoid(x.detach()) * F.cross_entropy(net(self.X), self.t, reduction="none")).mean().backward()
-                optimizer.step()
-                assert abs(F.cross_entropy(net(self.V), self.vt).item() - losses[i].item()) < 1e-12
-            return
-        with higher.innerloop_ctx(net, optimizer, copy_initial_weights=False) as (fnet, descent):
-            for i in range(T):
-                descent.step((torch.sigmoid(x) * F.cross_entropy(fnet(self.X), self.t, reduction="none")).mean())
-                assert abs(F.cross_entropy(fnet(self.V), self.vt).item() - losses[i].item()) < 1e-12
-            loss = F.cross_entropy(fnet(self.V, params=fnet.parameters(time=k)), self.vt)
-            theirs = torch.autograd.grad(loss, [x] + list(fnet.parameters(time=0)))
-        for a, b in zip(theirs, g_x[:1] + g_z):
-            assert torch.allclose(a, b, rtol=1e-10, atol=1e-13)
+            return torch.optim.Adam(parameters, lr=s["rate"], weight_decay=s["weight_decay"])
+        return torch.optim.SGD(parameters, lr=s["rate"], momentum=s["momentum"], nesterov=bool(s["nesterov"]), weight_decay=s["weight_decay"])
+
+    def check_with_torch(self, losses):
+        """The forward loop against torch.optim itself."""
+        y = [p.detach().clone().requires_grad_() for p in self.z]
+        optimizer = self.optimizer(y)
+        for k in range(T):
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(k).item()
+            for p, g in zip(y, torch.autograd.grad(self.lower(y, k), y)):
+                p.grad = g
+            optimizer.step()
+            for p in y:
+                p.data = self.project(p.data)
+            assert abs(self.upper(y).item() - losses[k].item()) < 1e-12
+
+    def check_with_higher(self, losses, gradients):
+        """The whole problem once more, F and hypergradients, with higher's optimizers as the step. GRADIENTS: k -> g_x + g_z."""
+        net = Parameters(self.z)
+        twin = copy.copy(self)
+        with higher.innerloop_ctx(net, self.optimizer(net.parameters()), copy_initial_weights=False) as (fnet, descent):
+            twin.z, theirs = list(fnet.parameters(time=0)), []
+            for k in range(T):
+                override = {"lr": [self.rate(k)]}
+                if self.s["optimizer"]:  # higher adds epsilon before the bias correction, torch.optim (and the golden values) after it
+                    override["eps"] = [1e-8 * (1 - 0.999 ** (k + 1)) ** 0.5]
+                descent.step(twin.lower(list(fnet.fast_params), k), override=override)
+                if self.s["projection"]:
+                    fnet.update_params([self.project(p) for p in fnet.fast_params])
+                theirs.append(twin.upper(list(fnet.fast_params)))
+                assert abs(theirs[k].item() - losses[k].item()) < 1e-12
+            for k, wanted in gradients.items():
+                got = torch.autograd.grad(theirs[k - 1], self.x + twin.z, retain_graph=True, allow_unused=True, materialize_grads=True)
+                for a, b in zip(got, wanted):
+                    assert (a - b).abs().max() <= 1e-10 * b.abs().max() + 1e-13, (k, a, b)
+
+    def check_with_differences(self, gradients):
+        """Central differences of the loop along a random direction, of the upper variables and of z apart."""
+        r, h = np.random.default_rng(7), 1e-5
+        variables = self.x + self.z
+        for part in (range(len(self.x)), range(len(self.x), len(variables))):
+            direction = {i: torch.tensor(r.normal(0, 1, variables[i].shape)) for i in part}
+            ends = []
+            for sign in (1, -1):
+                for i in part:
+                    variables[i].data += sign * h * direction[i]
+                ends.append(self.solve()[1])
+                for i in part:
+                    variables[i].data -= sign * h * direction[i]
+            for k, g in gradients.items():
+                slope, size = sum((g[i] * direction[i]).sum().item() for i in part), sum(g[i].abs().sum().item() for i in part)
+                difference = (ends[0][k - 1].item() - ends[1][k - 1].item()) / (2 * h)
+                assert abs(difference - slope) <= 1e-6 * size + 1e-10, (k, difference, slope)
 
 
 def write(file, name, value):
@@ -174,14 +229,18 @@ def main():
             for k, y in enumerate(ys):
                 for i, q in enumerate(y):
                     write(file, f"y{k}_{i}", q)
+            gradients = {}
             for k in sorted({1, 3, T, best}):
                 g = torch.autograd.grad(losses[k - 1], p.x + p.z, retain_graph=True, allow_unused=True, materialize_grads=True)
-                g_x, g_z = list(g[:len(p.x)]), list(g[len(p.x):])
-                p.check_with_higher(losses, k, g_x, g_z)
-                for i, a in enumerate(g_x):
+                gradients[k] = g
+                for i, a in enumerate(g[:len(p.x)]):
                     write(file, f"g{k}_x{i}", a)
-                for i, a in enumerate(g_z):
+                for i, a in enumerate(g[len(p.x):]):
                     write(file, f"g{k}_z{i}", a)
+        p.check_with_torch(losses)
+        p.check_with_higher(losses, gradients)
+        if not (s["zero_hidden"] or s["zero_columns"] == 2 and s["projection"]):  # at a kink there is no difference to take
+            p.check_with_differences(gradients)
         print(f"{name}: max_loss_iter {best}")
 
 
