@@ -1,9 +1,8 @@
 /* Hyper-cleaning at the field's usual size on random data, timed: the lower loop with F at every step, and the backward
  * sweep truncated at 1, T/2 and T. Writes its data as NPY to FOLDER, so that a peer can solve the same problem; then
- * does one round for each line on standard input and prints one JSON object for it. usage: bench_hyper_cleaning lin|mlp
- * EXAMPLES STEPS FOLDER */
+ * does one round for each line on standard input and prints one JSON object for it. The hypergradients of the first
+ * round go to FOLDER as well. usage: bench_hyper_cleaning lin|mlp EXAMPLES STEPS FOLDER */
 #include <clbilevel/clbilevel.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,8 @@ typedef struct bench {
     blo_context *context;
     bool mlp;
     int64_t n;
-    int steps;
+    int steps, rounds; /* rounds done */
+    const char *folder;
     blo_model *weights, *classifier;
     blo_tensor *x[2], *t[2]; /* train, validate */
     blo_lower_solver *solver;
@@ -52,18 +52,16 @@ static void require(const bench *b, bool done, const char *sentence) {
     exit(1);
 }
 
-static void save(const bench *b, const char *folder, const char *name, blo_dtype dtype, int rank, const int64_t *shape,
-                 const void *data) {
+static void save(const bench *b, const char *name, blo_dtype dtype, int rank, const int64_t *shape, const void *data) {
     char path[1024], message[512] = "the path is too long";
-    bool fits = snprintf(path, sizeof path, "%s/%s.npy", folder, name) < (int)sizeof path;
+    bool fits = snprintf(path, sizeof path, "%s/%s.npy", b->folder, name) < (int)sizeof path;
     if (!fits || blo_npy_write(path, dtype, rank, shape, data, message, sizeof message) != BLO_OK) {
         fprintf(stderr, "bench_hyper_cleaning: %s\n", message);
         exit(1);
     }
-    (void)b;
 }
 
-static void make_data(bench *b, const char *folder) {
+static void make_data(bench *b) {
     static const char *const names[2][2] = {{"train_x", "train_t"}, {"validate_x", "validate_t"}};
     const int64_t shape[2] = {b->n, PIXELS};
     int32_t *drawn = malloc((size_t)(b->n * PIXELS) * sizeof *drawn);
@@ -74,33 +72,35 @@ static void make_data(bench *b, const char *folder) {
         for (int64_t j = 0; j < b->n * PIXELS; j++)
             data[j] = (float)drawn[j] / (1 << 20);
         require(b, !blo_tensor_create(b->context, BLO_FLOAT, 2, shape, data, &b->x[i]), "");
-        save(b, folder, names[i][0], BLO_FLOAT, 2, shape, data);
+        save(b, names[i][0], BLO_FLOAT, 2, shape, data);
         blo_random_integers(b->n, CLASSES, 0, (uint64_t)(2 * i + 1), drawn);
         require(b, !blo_tensor_create(b->context, BLO_INT32, 1, &b->n, drawn, &b->t[i]), "");
-        save(b, folder, names[i][1], BLO_INT32, 1, &b->n, drawn);
+        save(b, names[i][1], BLO_INT32, 1, &b->n, drawn);
     }
     for (int i = 0; i < blo_model_count(b->classifier); i++) {
         const char *name = blo_model_name(b->classifier, i);
         blo_tensor *value = blo_model_value(b->classifier, name);
         require(b, !blo_tensor_download(value, data, blo_tensor_bytes(value)), "");
-        save(b, folder, name, BLO_FLOAT, blo_tensor_rank(value), blo_tensor_shape(value), data);
+        save(b, name, BLO_FLOAT, blo_tensor_rank(value), blo_tensor_shape(value), data);
     }
     free(drawn);
     free(data);
 }
 
-static double norm_of(const bench *b, blo_model *model) {
-    double sum = 0;
+/* The hypergradients of MODEL at K, for the peer's to be held against: ours_K_NAME.npy, double. */
+static void save_gradients(const bench *b, blo_model *model, int k) {
     for (int i = 0; i < blo_model_count(model); i++) {
         const char *name = blo_model_name(model, i);
-        int64_t count = blo_tensor_count(blo_model_value(model, name));
+        const blo_tensor *value = blo_model_value(model, name);
+        int64_t count = blo_tensor_count(value);
+        char file[64];
         double *values = malloc((size_t)count * sizeof *values);
-        require(b, values && !blo_model_get_gradient(model, name, values, count), "no memory");
-        for (int64_t j = 0; j < count; j++)
-            sum += values[j] * values[j];
+        require(b, values, "no memory");
+        require(b, !blo_model_get_gradient(model, name, values, count), "");
+        snprintf(file, sizeof file, "ours_%d_%s", k, name);
+        save(b, file, BLO_DOUBLE, blo_tensor_rank(value), blo_tensor_shape(value), values);
         free(values);
     }
-    return sqrt(sum);
 }
 
 static void round_of(bench *b) {
@@ -108,7 +108,6 @@ static void round_of(bench *b) {
     double losses[MOST_STEPS], start = now();
     require(b, !blo_lower_optimize(b->solver, b->x[0], b->t[0], b->x[1], b->t[1], &b->trajectory, NULL), "");
     printf("{\"loop\": %.6f, \"backward\": {", now() - start);
-    double norms[3][2];
     for (int i = 0; i < 3; i++) {
         require(b,
                 !blo_model_zero_gradients(b->weights) && !blo_model_zero_gradients(b->classifier) &&
@@ -120,18 +119,18 @@ static void round_of(bench *b) {
                     !blo_context_finish(b->context),
                 "");
         printf("%s\"%d\": %.6f", i ? ", " : "", ends[i], now() - start);
-        norms[i][0] = norm_of(b, b->weights);
-        norms[i][1] = norm_of(b, b->classifier);
+        if (b->rounds == 0) {
+            save_gradients(b, b->weights, ends[i]);
+            save_gradients(b, b->classifier, ends[i]);
+        }
     }
-    printf("}, \"norms\": [");
-    for (int i = 0; i < 3; i++)
-        printf("%s%.9g, %.9g", i ? ", " : "", norms[i][0], norms[i][1]);
     require(b, !blo_trajectory_losses(b->trajectory, losses, b->steps), "");
-    printf("], \"losses\": [");
+    printf("}, \"losses\": [");
     for (int k = 0; k < b->steps; k++)
         printf("%s%.9g", k ? ", " : "", losses[k]);
     printf("]}\n");
     fflush(stdout);
+    b->rounds++;
 }
 
 int main(int argc, char **argv) {
@@ -146,6 +145,7 @@ int main(int argc, char **argv) {
     b.mlp = !strcmp(argv[1], "mlp");
     b.n = atoi(argv[2]);
     b.steps = atoi(argv[3]);
+    b.folder = argv[4];
     require(&b, !blo_context_create(NULL, &b.context, message, sizeof message), message);
     blo_lower_options_default(&options);
     options.lower_loop = b.steps;
@@ -157,7 +157,7 @@ int main(int argc, char **argv) {
                 (!b.mlp || !blo_model_add_linear(b.classifier, "fc2", HIDDEN, CLASSES)),
             "");
     blo_model_set_forward(b.classifier, forward, &b);
-    make_data(&b, argv[4]);
+    make_data(&b);
     require(
         &b,
         !blo_lower_solver_create(lower_objective, upper_objective, &b, b.weights, b.classifier, &options, &b.solver) &&
