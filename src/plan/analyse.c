@@ -221,6 +221,7 @@ blo_status blo_lower_analyse(blo_lowering *lowering) {
                             "an array of %lld elements: at most 2147483647 are supported", (long long)node->count);
         if (node->dtype == BLO_DOUBLE && !lowering->device->has_double)
             return blo_fail(lowering->context, BLO_ERROR_DTYPE, "device \"%s\" has no double", lowering->device->name);
+        lowering->has_double = lowering->has_double || node->dtype == BLO_DOUBLE;
         describe(lowering, node);
     }
     for (int i = 0; i < lowering->n_outputs; i++)

@@ -8,21 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char blo_philox_text[] =
-    "#ifndef BLO_PHILOX\n"
-    "#define BLO_PHILOX\n"
-    "static uint4 blo_philox(uint4 c, uint2 k) {\n"
-    "    for (int round = 0; round < 10; round++) {\n"
-    "        const ulong a = (ulong)c.x * 0xD2511F53u, b = (ulong)c.z * 0xCD9E8D57u;\n"
-    "        c = (uint4)((uint)(b >> 32) ^ c.y ^ k.x, (uint)b, (uint)(a >> 32) ^ c.w ^ k.y, (uint)a);\n"
-    "        k += (uint2)(0x9E3779B9u, 0xBB67AE85u);\n"
-    "    }\n"
-    "    return c;\n"
-    "}\n"
-    "#endif\n";
-
-void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group) {
-    *emitter = (blo_emitter){.lowering = lowering, .group = group};
+void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group, int width) {
+    *emitter = (blo_emitter){.lowering = lowering, .group = group, .width = width, .indices.width = width};
     emitter->values = calloc((size_t)lowering->n_nodes + 1, sizeof *emitter->values);
     emitter->failed = !emitter->values;
     blo_scope_open(&emitter->indices, -1);
@@ -37,11 +24,6 @@ void blo_emitter_free(blo_emitter *emitter) {
         }
     free(emitter->values);
     blo_indices_free(&emitter->indices);
-}
-
-const char *blo_type_name(blo_dtype dtype) {
-    static const char *const names[] = {"float", "double", "int", "uchar"};
-    return names[dtype];
 }
 
 blo_text *blo_emit_text(blo_emitter *emitter, int scope) {
@@ -112,6 +94,17 @@ static void literal(char *text, size_t size, blo_dtype dtype, double value) {
         snprintf(text, size, "(%#.17g)", value);
 }
 
+const char *blo_emit_type(const blo_emitter *emitter, blo_dtype dtype, bool wide) {
+    return blo_lanes_type(dtype, wide ? emitter->width : 1);
+}
+
+const char *blo_emit_widened(const blo_emitter *emitter, const blo_value *value, char text[64]) {
+    if (emitter->width == 1 || value->wide)
+        return value->name;
+    snprintf(text, 64, "((%s)(%s))", blo_lanes_type(value->node->dtype, emitter->width), value->name);
+    return text;
+}
+
 static blo_value *remember(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope) {
     blo_value *value = calloc(1, sizeof *value);
     if (!value) {
@@ -138,24 +131,27 @@ static const blo_value *recall(const blo_emitter *emitter, const blo_node *node,
     return NULL;
 }
 
-/* A value named by a new variable of SCOPE, defined as EXPRESSION. */
+/* A value named by a new variable of SCOPE, defined as EXPRESSION: a vector if WIDE. */
 static const blo_value *define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                               const char *expression) {
+                               bool wide, const char *expression) {
     blo_value *value = remember(emitter, node, index, scope);
     if (!value)
         return NULL;
+    value->wide = wide;
     snprintf(value->name, sizeof value->name, "v%d", emitter->n_values++);
-    blo_text_add(blo_emit_text(emitter, scope), "const %s %s = %s;\n", blo_type_name(node->dtype), value->name,
-                 expression);
+    blo_text_add(blo_emit_text(emitter, scope), "const %s %s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
+                 value->name, expression);
     return value;
 }
 
 /* A value that is what another one is, or a literal. */
 static const blo_value *alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                              const char *name) {
+                              bool wide, const char *name) {
     blo_value *value = remember(emitter, node, index, scope);
-    if (value)
+    if (value) {
+        value->wide = wide;
         snprintf(value->name, sizeof value->name, "%s", name);
+    }
     return value;
 }
 
@@ -163,88 +159,174 @@ static const blo_value *constant(blo_emitter *emitter, const blo_node *node, con
                                  double number) {
     char text[48];
     literal(text, sizeof text, node->dtype, number);
-    return alias(emitter, node, index, 0, text);
+    return alias(emitter, node, index, 0, false, text);
 }
 
 static const blo_value *load(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    char expression[96];
-    const blo_index *linear = blo_index_linear(&emitter->indices, node->rank, node->shape, index);
-    int parameter = blo_emit_array(emitter, blo_lower_node_array(emitter->lowering, node), false);
-    snprintf(expression, sizeof expression, "p%d[o%d + %s]", parameter, parameter,
-             blo_index_text(&emitter->indices, linear));
-    return define(emitter, node, index, linear->scope, expression);
+    char expression[128];
+    blo_indices *indices = &emitter->indices;
+    const blo_index *linear = blo_index_linear(indices, node->rank, node->shape, index);
+    const int p = blo_emit_array(emitter, blo_lower_node_array(emitter->lowering, node), false);
+    const bool wide = blo_index_is_wide(linear);
+    const char *type = blo_emit_type(emitter, node->dtype, true);
+    emitter->uses.memory[node->dtype] = emitter->uses.memory[node->dtype] || wide;
+    if (!wide)
+        snprintf(expression, sizeof expression, "p%d[o%d + %s]", p, p, blo_index_text(indices, linear));
+    else if (linear->stride == 1 && emitter->full)
+        snprintf(expression, sizeof expression, "vload%d(0, p%d + o%d + %s)", emitter->width, p, p,
+                 blo_index_text(indices, linear));
+    else if (linear->stride == 1)
+        snprintf(expression, sizeof expression, "blo_load_%s(p%d + o%d + %s, rest)", type, p, p,
+                 blo_index_text(indices, linear));
+    else
+        snprintf(expression, sizeof expression, "blo_gather_%s(p%d + o%d, %s)", type, p, p,
+                 blo_index_lanes(indices, linear));
+    return define(emitter, node, index, linear->scope, wide, expression);
+}
+
+void blo_emit_store(blo_emitter *emitter, int parameter, const blo_index *linear, const blo_value *value, int scope) {
+    char widened[64];
+    blo_indices *indices = &emitter->indices;
+    blo_text *text;
+    const blo_dtype dtype = value->node->dtype;
+    if (!blo_index_is_wide(linear)) {
+        const char *at = blo_index_text(indices, linear);
+        text = blo_emit_text(emitter, scope); /* where the index was written to may be this text */
+        blo_text_add(text, "p%d[o%d + %s] = %s;\n", parameter, parameter, at, value->name);
+        return;
+    }
+    const char *type = blo_emit_type(emitter, dtype, true), *vector = blo_emit_widened(emitter, value, widened);
+    const bool near = linear->stride == 1;
+    const char *at = near ? blo_index_text(indices, linear) : blo_index_lanes(indices, linear);
+    const char *rest = emitter->full ? "~0u" : "rest";
+    emitter->uses.memory[dtype] = true;
+    text = blo_emit_text(emitter, scope);
+    if (near)
+        blo_text_add(text, "blo_store_%s(p%d + o%d + %s, %s, %s);\n", type, parameter, parameter, at, vector, rest);
+    else
+        blo_text_add(text, "blo_scatter_%s(p%d + o%d, %s, %s, %s);\n", type, parameter, parameter, at, vector, rest);
 }
 
 /* --- elementwise --- */
 
-static void cast_text(blo_text *text, const blo_node *node, const char *a) {
-    blo_dtype from = node->in[0]->dtype;
-    bool floating = from == BLO_FLOAT || from == BLO_DOUBLE;
-    if (floating && node->dtype == BLO_UINT8)
-        blo_text_add(text, "convert_uchar_sat(%s)", a);
-    else if (floating && node->dtype == BLO_INT32)
-        blo_text_add(text, "convert_int_sat(%s)", a);
+/* What the text of one elementwise operation is made of: its operands, widened where the result is a vector. */
+typedef struct operands {
+    const blo_node *node;
+    const char *a, *b, *c;
+    int width;      /* of the result */
+    bool condition; /* SELECT: the condition is a vector */
+} operands;
+
+static void cast_text(blo_text *text, const operands *x) {
+    blo_dtype from = x->node->in[0]->dtype, to = x->node->dtype;
+    bool saturates = (from == BLO_FLOAT || from == BLO_DOUBLE) && (to == BLO_INT32 || to == BLO_UINT8);
+    blo_text_add(text, "convert_%s%s(%s)", blo_lanes_type(to, x->width), saturates ? "_sat" : "", x->a);
+}
+
+static void call_text(blo_text *text, const operands *x, const char *function) {
+    if (x->width > 1)
+        blo_lanes_each(text, x->node->dtype, x->width, function, x->a, x->b[0] ? x->b : NULL);
     else
-        blo_text_add(text, "(%s)%s", blo_type_name(node->dtype), a);
+        blo_text_add(text, "%s(%s%s%s)", function, x->a, x->b[0] ? ", " : "", x->b);
 }
 
-/* Division of integers never traps: by 0 it gives 0. */
-static void divide_text(blo_text *text, const blo_node *node, const char *a, const char *b) {
-    if (node->dtype == BLO_INT32 || node->dtype == BLO_UINT8)
-        blo_text_add(text, "%s == 0 ? 0 : %s == -1 ? -%s : %s / (%s == -1 ? 1 : %s)", b, b, a, a, b, b);
+static void divide_text(blo_text *text, const operands *x) {
+    if (x->node->dtype == BLO_INT32 || x->node->dtype == BLO_UINT8)
+        call_text(text, x, "blo_divide");
     else
-        blo_text_add(text, "%s / %s", a, b);
+        blo_text_add(text, "%s / %s", x->a, x->b);
 }
 
-static void extremum_text(blo_text *text, const char *a, const char *b, char compare) {
-    blo_text_add(text, "(%s %c %s || %s != %s) ? %s : %s", a, compare, b, a, a, a, b);
+static void extremum_text(blo_text *text, const operands *x, char compare) {
+    blo_text_add(text, "(%s %c %s || %s != %s) ? %s : %s", x->a, compare, x->b, x->a, x->a, x->a, x->b);
 }
 
-static void elementwise_text(blo_text *text, const blo_node *node, const char *a, const char *b, const char *c) {
-    const char *type = blo_type_name(node->dtype);
-    switch (node->op) {
-    case BLO_OP_CAST: cast_text(text, node, a); break;
+/* A comparison as 0 or 1: in vectors true is -1. */
+static void truth_text(blo_text *text, const operands *x, const char *operator) {
+    if (x->width > 1)
+        blo_text_add(text, "convert_uchar%d(-(%s %s %s))", x->width, x->a, operator, x->b);
+    else
+        blo_text_add(text, "(uchar)(%s %s %s)", x->a, operator, x->b);
+}
+
+static void select_text(blo_text *text, const operands *x) {
+    if (x->condition)
+        blo_text_add(text, "(convert_%s(%s) != (%s)0) ? %s : %s", blo_lanes_truth(x->node->dtype, x->width), x->a,
+                     blo_lanes_truth(x->node->dtype, x->width), x->b, x->c);
+    else
+        blo_text_add(text, "%s ? %s : %s", x->a, x->b, x->c);
+}
+
+static void elementwise_text(blo_text *text, const operands *x) {
+    const char *a = x->a, *b = x->b, *type = blo_lanes_type(x->node->dtype, x->width);
+    switch (x->node->op) {
+    case BLO_OP_CAST: cast_text(text, x); break;
     case BLO_OP_NEG: blo_text_add(text, "-%s", a); break;
-    case BLO_OP_EXP: blo_text_add(text, "exp(%s)", a); break;
-    case BLO_OP_LOG: blo_text_add(text, "log(%s)", a); break;
-    case BLO_OP_SIN: blo_text_add(text, "sin(%s)", a); break;
-    case BLO_OP_COS: blo_text_add(text, "cos(%s)", a); break;
-    case BLO_OP_TANH: blo_text_add(text, "tanh(%s)", a); break;
+    case BLO_OP_EXP: blo_text_add(text, "blo_exp_%s(%s)", type, a); break;
+    case BLO_OP_LOG: blo_text_add(text, "blo_log_%s(%s)", type, a); break;
+    case BLO_OP_TANH: blo_text_add(text, "blo_tanh_%s(%s)", type, a); break;
+    case BLO_OP_SIN: call_text(text, x, "sin"); break;
+    case BLO_OP_COS: call_text(text, x, "cos"); break;
+    case BLO_OP_POW: call_text(text, x, "pow"); break;
     case BLO_OP_SQRT: blo_text_add(text, "sqrt(%s)", a); break;
-    case BLO_OP_SIGMOID: /* exp of a negative number only: no overflow */
-        blo_text_add(text, "(%s >= 0 ? (%s)1 : exp(-fabs(%s))) / ((%s)1 + exp(-fabs(%s)))", a, type, a, type, a);
-        break;
+    case BLO_OP_SIGMOID: blo_text_add(text, "blo_sigmoid_%s(%s)", type, a); break;
     case BLO_OP_STOP: blo_text_add(text, "%s", a); break;
     case BLO_OP_ADD: blo_text_add(text, "%s + %s", a, b); break;
     case BLO_OP_SUB: blo_text_add(text, "%s - %s", a, b); break;
     case BLO_OP_MUL: blo_text_add(text, "%s * %s", a, b); break;
-    case BLO_OP_DIV: divide_text(text, node, a, b); break;
-    case BLO_OP_POW: blo_text_add(text, "pow(%s, %s)", a, b); break;
-    case BLO_OP_MIN: extremum_text(text, a, b, '<'); break;
-    case BLO_OP_MAX: extremum_text(text, a, b, '>'); break;
-    case BLO_OP_LT: blo_text_add(text, "(uchar)(%s < %s)", a, b); break;
-    case BLO_OP_LE: blo_text_add(text, "(uchar)(%s <= %s)", a, b); break;
-    case BLO_OP_EQ: blo_text_add(text, "(uchar)(%s == %s)", a, b); break;
-    case BLO_OP_NE: blo_text_add(text, "(uchar)(%s != %s)", a, b); break;
-    case BLO_OP_AND: blo_text_add(text, "(uchar)(%s && %s)", a, b); break;
-    case BLO_OP_OR: blo_text_add(text, "(uchar)(%s || %s)", a, b); break;
-    case BLO_OP_SELECT: blo_text_add(text, "%s ? %s : %s", a, b, c); break;
+    case BLO_OP_DIV: divide_text(text, x); break;
+    case BLO_OP_MIN: extremum_text(text, x, '<'); break;
+    case BLO_OP_MAX: extremum_text(text, x, '>'); break;
+    case BLO_OP_LT: truth_text(text, x, "<"); break;
+    case BLO_OP_LE: truth_text(text, x, "<="); break;
+    case BLO_OP_EQ: truth_text(text, x, "=="); break;
+    case BLO_OP_NE: truth_text(text, x, "!="); break;
+    case BLO_OP_AND: truth_text(text, x, "&&"); break;
+    case BLO_OP_OR: truth_text(text, x, "||"); break;
+    case BLO_OP_SELECT: select_text(text, x); break;
     default: text->failed = true; break;
+    }
+}
+
+/* Notes the helper functions that the operation calls. */
+static void note_helpers(blo_emitter *emitter, const blo_node *node, bool wide) {
+    switch (node->op) {
+    case BLO_OP_EXP:
+    case BLO_OP_LOG:
+    case BLO_OP_TANH:
+    case BLO_OP_SIGMOID: (wide ? emitter->uses.wide_math : emitter->uses.math)[node->dtype] = true; break;
+    case BLO_OP_DIV: emitter->uses.divide = emitter->uses.divide || node->dtype >= BLO_INT32; break;
+    default: break;
     }
 }
 
 static const blo_value *elementwise(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     const blo_value *in[3] = {NULL, NULL, NULL};
+    const char *names[3] = {"", "", ""};
+    char widened[3][64];
     int scope = 0;
+    bool wide = false;
     for (int i = 0; i < node->n_in; i++) {
         in[i] = blo_emit_value(emitter, node->in[i], index);
         if (!in[i])
             return NULL;
         scope = blo_scope_deeper(&emitter->indices, scope, in[i]->scope);
+        wide = wide || in[i]->wide;
     }
+    for (int i = 0; i < node->n_in; i++) {
+        bool as_it_is = !wide || (node->op == BLO_OP_SELECT && i == 0);
+        names[i] = as_it_is ? in[i]->name : blo_emit_widened(emitter, in[i], widened[i]);
+    }
+    const operands x = {.node = node,
+                        .a = names[0],
+                        .b = names[1],
+                        .c = names[2],
+                        .width = wide ? emitter->width : 1,
+                        .condition = in[0]->wide};
     blo_text text = {0};
-    elementwise_text(&text, node, in[0]->name, in[1] ? in[1]->name : "", in[2] ? in[2]->name : "");
-    const blo_value *value = text.failed ? NULL : define(emitter, node, index, scope, text.data);
+    elementwise_text(&text, &x);
+    note_helpers(emitter, node, wide);
+    const blo_value *value = text.failed ? NULL : define(emitter, node, index, scope, wide, text.data);
     emitter->failed = emitter->failed || text.failed;
     blo_text_free(&text);
     return value;
@@ -275,89 +357,139 @@ static const blo_value *moved(blo_emitter *emitter, const blo_node *node, const 
         break;
     }
     const blo_value *value = blo_emit_value(emitter, a, inner);
-    return value ? alias(emitter, node, index, value->scope, value->name) : NULL;
+    return value ? alias(emitter, node, index, value->scope, value->wide, value->name) : NULL;
 }
 
-/* The index in the operand of a padded axis; where there is none it is 0 and *INSIDE gets the condition's name. */
+/* Adds the name of a condition to the conjunction ALL, which is a vector (of -1 and 0) where WIDE. */
+static void add_condition(const blo_emitter *emitter, blo_text *all, const char *condition, bool is_wide, bool wide) {
+    const char *between = all->length ? " && " : "";
+    if (wide && !is_wide)
+        blo_text_add(all, "%s(%s)(%s ? -1 : 0)", between, blo_lanes_truth(BLO_INT32, emitter->width), condition);
+    else
+        blo_text_add(all, "%s%s", between, condition);
+}
+
+/* CONDITION ? VALUE : OTHER (a literal), where CONDITION is a vector of int if CHOOSES. */
+static const blo_value *choose(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                               bool chooses, const char *condition, const blo_value *value, const char *other) {
+    char widened[64];
+    blo_text text = {0};
+    const bool wide = chooses || value->wide;
+    const char *type = blo_emit_type(emitter, node->dtype, wide), *truth = blo_lanes_truth(node->dtype, emitter->width);
+    if (chooses)
+        blo_text_add(&text, "convert_%s(%s) != (%s)0 ? %s : (%s)(%s)", truth, condition, truth,
+                     blo_emit_widened(emitter, value, widened), type, other);
+    else
+        blo_text_add(&text, "%s ? %s : (%s)(%s)", condition, value->name, type, other);
+    const blo_value *chosen = text.failed ? NULL : define(emitter, node, index, scope, wide, text.data);
+    blo_text_free(&text);
+    return chosen;
+}
+
+/* The operand's index along AXIS of a padding, and in CONDITION the name of what says that there is one (else it is 0);
+ * "": always. */
 static const blo_index *unpad(blo_emitter *emitter, const blo_node *node, int axis, const blo_index *index,
-                              blo_text *inside) {
+                              char condition[24]) {
+    blo_indices *indices = &emitter->indices;
     int64_t start = node->attr.window.start[axis], step = node->attr.window.step[axis],
             extent = node->in[0]->shape[axis];
+    condition[0] = '\0';
     if (start == 0 && step == 1 && extent == node->shape[axis])
         return index;
-    char name[24], condition[24];
-    const char *i = blo_index_text(&emitter->indices, index);
+    char name[24];
+    const bool wide = blo_index_is_wide(index);
+    const int width = wide ? emitter->width : 1;
+    const char *i = wide ? blo_index_lanes(indices, index) : blo_index_text(indices, index);
     blo_emit_name(emitter, "x", name);
     blo_emit_name(emitter, "in", condition);
     blo_text *text = blo_emit_text(emitter, index->scope);
+    blo_text_add(text, "const %s %s_at = %s - (uint)%" PRId64 ";\n", blo_lanes_index(width), name, i, start);
     blo_text_add(text,
-                 "const bool %s = %s >= %" PRId64 " && (%s - %" PRId64 ") %% %" PRId64 " == 0 && (%s - %" PRId64
-                 ") / %" PRId64 " < %" PRId64 ";\n",
-                 condition, i, start, i, start, step, i, start, step, extent);
-    blo_text_add(text, "const uint %s = %s ? (%s - %" PRId64 ") / %" PRId64 " : 0;\n", name, condition, i, start, step);
-    blo_text_add(inside, "%s%s", inside->length ? " && " : "", condition);
-    return blo_index_name(&emitter->indices, name, extent, index->scope);
+                 "const %s %s = %s >= (uint)%" PRId64 " && %s_at %% %" PRId64 "u == 0u && %s_at / %" PRId64
+                 "u < %" PRId64 "u;\n",
+                 wide ? blo_lanes_truth(BLO_INT32, width) : "bool", condition, i, start, name, step, name, step, extent);
+    blo_text_add(text, "const %s %s = %s ? %s_at / %" PRId64 "u : (%s)0;\n", blo_lanes_index(width), name, condition,
+                 name, step, blo_lanes_index(width));
+    return wide ? blo_index_scattered(indices, name, extent, index->scope)
+                : blo_index_name(indices, name, extent, index->scope);
 }
 
 static const blo_value *padded(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     const blo_node *a = node->in[0];
     const blo_index *inner[BLO_MAX_RANK];
-    blo_text text = {0};
+    char conditions[BLO_MAX_RANK][24];
+    blo_text all = {0};
     if (a->count == 0)
         return constant(emitter, node, index, 0);
     int scope = 0;
+    bool chooses = false;
     for (int i = 0; i < a->rank; i++) {
-        inner[i] = unpad(emitter, node, i, index[i], &text);
+        inner[i] = unpad(emitter, node, i, index[i], conditions[i]);
         scope = blo_scope_deeper(&emitter->indices, scope, index[i]->scope);
+        chooses = chooses || (conditions[i][0] && blo_index_is_wide(index[i]));
     }
+    for (int i = 0; i < a->rank; i++)
+        if (conditions[i][0])
+            add_condition(emitter, &all, conditions[i], blo_index_is_wide(index[i]), chooses);
     const blo_value *value = blo_emit_value(emitter, a, inner);
-    if (value && text.length) {
-        scope = blo_scope_deeper(&emitter->indices, scope, value->scope);
-        blo_text_add(&text, " ? %s : 0", value->name);
-        value = text.failed ? NULL : define(emitter, node, index, scope, text.data);
-    } else if (value)
-        value = alias(emitter, node, index, value->scope, value->name);
-    blo_text_free(&text);
+    if (value && all.length)
+        value = choose(emitter, node, index, blo_scope_deeper(&emitter->indices, scope, value->scope), chooses,
+                       all.failed ? "0" : all.data, value, "0");
+    else if (value)
+        value = alias(emitter, node, index, value->scope, value->wide, value->name);
+    emitter->failed = emitter->failed || all.failed;
+    blo_text_free(&all);
     return value;
 }
 
 static const blo_value *gathered(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     const blo_node *a = node->in[0], *which = node->in[1];
+    blo_indices *indices = &emitter->indices;
     const blo_value *row = blo_emit_value(emitter, which, index);
     if (!row || a->count == 0)
         return row ? constant(emitter, node, index, node->dtype <= BLO_DOUBLE ? (double)NAN : 0) : NULL;
-    char name[24], condition[24], expression[128], outside[48];
+    char name[24], condition[24], outside[48];
+    const int width = row->wide ? emitter->width : 1;
+    const char *integer = blo_lanes_type(BLO_INT32, width), *unsigned_type = blo_lanes_index(width);
     blo_emit_name(emitter, "x", name);
     blo_emit_name(emitter, "in", condition);
     blo_text *text = blo_emit_text(emitter, row->scope);
-    blo_text_add(text, "const bool %s = (int)%s >= 0 && (int)%s < %" PRId64 ";\n", condition, row->name, row->name,
-                 a->shape[0]);
-    blo_text_add(text, "const uint %s = %s ? (uint)%s : 0u;\n", name, condition, row->name);
+    blo_text_add(text, "const %s %s = convert_%s(%s) >= 0 && convert_%s(%s) < %" PRId64 ";\n",
+                 row->wide ? integer : "bool", condition, integer, row->name, integer, row->name, a->shape[0]);
+    blo_text_add(text, "const %s %s = %s ? convert_%s(%s) : (%s)0;\n", unsigned_type, name, condition, unsigned_type,
+                 row->name, unsigned_type);
     const blo_index *inner[BLO_MAX_RANK];
-    inner[0] = blo_index_name(&emitter->indices, name, a->shape[0], row->scope);
+    inner[0] = row->wide ? blo_index_scattered(indices, name, a->shape[0], row->scope)
+                         : blo_index_name(indices, name, a->shape[0], row->scope);
     for (int i = 1; i < a->rank; i++)
         inner[i] = index[which->rank + i - 1];
     const blo_value *value = blo_emit_value(emitter, a, inner);
     if (!value)
         return NULL;
     literal(outside, sizeof outside, node->dtype, node->dtype <= BLO_DOUBLE ? (double)NAN : 0);
-    snprintf(expression, sizeof expression, "%s ? %s : %s", condition, value->name, outside);
-    return define(emitter, node, index, blo_scope_deeper(&emitter->indices, value->scope, row->scope), expression);
+    return choose(emitter, node, index, blo_scope_deeper(indices, value->scope, row->scope), row->wide, condition,
+                  value, outside);
 }
 
 static const blo_value *iota(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     char expression[64];
     const blo_index *i = index[node->attr.axis];
-    snprintf(expression, sizeof expression, "(%s)%s", blo_type_name(node->dtype), blo_index_text(&emitter->indices, i));
-    return define(emitter, node, index, i->scope, expression);
+    const bool wide = blo_index_is_wide(i);
+    snprintf(expression, sizeof expression, "convert_%s(%s)", blo_emit_type(emitter, node->dtype, wide),
+             wide ? blo_index_lanes(&emitter->indices, i) : blo_index_text(&emitter->indices, i));
+    return define(emitter, node, index, i->scope, wide, expression);
 }
 
 static const blo_value *random_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     const blo_index *none[1] = {NULL};
+    if (emitter->width > 1) {
+        emitter->scalar_only = true;
+        return NULL;
+    }
     const blo_value *counter = blo_emit_value(emitter, node->in[0], none);
     if (!counter)
         return NULL;
-    emitter->uses_random = true;
+    emitter->uses.random = true;
     const blo_index *linear = blo_index_linear(&emitter->indices, node->rank, node->shape, index);
     int scope = blo_scope_deeper(&emitter->indices, linear->scope, counter->scope);
     char bits[24], expression[128];
@@ -371,7 +503,7 @@ static const blo_value *random_value(blo_emitter *emitter, const blo_node *node,
     else
         snprintf(expression, sizeof expression, "((double)(%s.x >> 5) * 0x1p26 + (double)(%s.y >> 6)) * 0x1p-53", bits,
                  bits);
-    return define(emitter, node, index, scope, expression);
+    return define(emitter, node, index, scope, false, expression);
 }
 
 /* --- reductions and small products, as loops where they are used --- */
@@ -425,11 +557,12 @@ static const blo_value *reduced(blo_emitter *emitter, const blo_node *node, cons
         return NULL;
     if (element)
         blo_reduction_update(blo_emit_text(emitter, loop), node, accumulator, element->name);
-    blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_type_name(node->dtype), accumulator,
+    const bool wide = element && element->wide;
+    blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_emit_type(emitter, node->dtype, wide), accumulator,
                  blo_reduction_start(node));
     snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
     blo_emit_close(emitter, loop, header, "");
-    return alias(emitter, node, index, scope, accumulator);
+    return alias(emitter, node, index, scope, wide, accumulator);
 }
 
 static const blo_value *product(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
@@ -453,13 +586,16 @@ static const blo_value *product(blo_emitter *emitter, const blo_node *node, cons
                     *vb = va ? blo_emit_value(emitter, b, ib) : NULL;
     if (length > 0 && !vb)
         return NULL;
+    const bool wide = vb && (va->wide || vb->wide);
+    char wide_a[64], wide_b[64];
     if (vb)
-        blo_text_add(blo_emit_text(emitter, loop), "%s = fma(%s, %s, %s);\n", accumulator, va->name, vb->name,
-                     accumulator);
-    blo_text_add(blo_emit_text(emitter, scope), "%s %s = 0;\n", blo_type_name(node->dtype), accumulator);
+        blo_text_add(blo_emit_text(emitter, loop), "%s = fma(%s, %s, %s);\n", accumulator,
+                     wide ? blo_emit_widened(emitter, va, wide_a) : va->name,
+                     wide ? blo_emit_widened(emitter, vb, wide_b) : vb->name, accumulator);
+    blo_text_add(blo_emit_text(emitter, scope), "%s %s = 0;\n", blo_emit_type(emitter, node->dtype, wide), accumulator);
     snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
     blo_emit_close(emitter, loop, header, "");
-    return alias(emitter, node, index, scope, accumulator);
+    return alias(emitter, node, index, scope, wide, accumulator);
 }
 
 const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {

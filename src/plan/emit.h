@@ -4,6 +4,7 @@
 #define BLO_PLAN_EMIT_H
 
 #include "index.h"
+#include "lanes.h"
 #include "lower.h"
 
 typedef struct blo_value blo_value;
@@ -11,6 +12,7 @@ struct blo_value {
     const blo_node *node;
     const blo_index *index[BLO_MAX_RANK];
     int scope;
+    bool wide;     /* a vector: the lanes differ */
     char name[48]; /* a variable or a literal */
     blo_value *next;
 };
@@ -24,12 +26,16 @@ typedef struct blo_emitter {
     int n_arrays;
     int arrays[BLO_MAX_ARGUMENTS]; /* of the lowering, in the order of the parameters p0, p1 … */
     bool written[BLO_MAX_ARGUMENTS];
-    bool uses_random;
-    bool failed; /* out of memory or of arguments */
+    int width;        /* elements that a work-item computes at once, 1: no lanes */
+    bool full;        /* all lanes always hold an element; else the text has "rest", how many do */
+    blo_helpers uses; /* what the text calls */
+    bool scalar_only; /* met what has no form with lanes: emit once more with a width of 1 */
+    bool failed;      /* out of memory or of arguments */
 } blo_emitter;
 
-/* Scope 0 (the body) is open afterwards. GROUP -1: none. */
-void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group);
+/* Scope 0 (the body) is open afterwards. GROUP -1: none. WIDTH: lanes; then the text must define the index that was made
+ * by blo_index_lane(), and "lane" and "rest" beside it. */
+void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group, int width);
 void blo_emitter_free(blo_emitter *emitter);
 
 /* NODE's value at INDEX[node->rank], defined in the scope it needs. */
@@ -46,20 +52,23 @@ blo_text *blo_emit_text(blo_emitter *emitter, int scope);
 /* A new variable name with PREFIX. */
 void blo_emit_name(blo_emitter *emitter, const char *prefix, char name[24]);
 
+/* VALUE as a vector of all lanes, or as it is without lanes; valid until the next 4 calls. */
+const char *blo_emit_widened(const blo_emitter *emitter, const blo_value *value, char text[64]);
+/* Writes VALUE to element LINEAR of parameter PARAMETER, in SCOPE. */
+void blo_emit_store(blo_emitter *emitter, int parameter, const blo_index *linear, const blo_value *value, int scope);
+/* A new variable TYPE, of the lanes' width where WIDE, for sums and maxima. */
+const char *blo_emit_type(const blo_emitter *emitter, blo_dtype dtype, bool wide);
+
 /* "__global const float *p0, ulong o0, …" or "p0, o0, …". */
 void blo_emit_parameters(const blo_emitter *emitter, blo_text *text, bool declare);
 /* Starts STEP's arguments with the emitter's arrays. */
 void blo_emit_arguments(const blo_emitter *emitter, blo_plan_step *step);
 
-const char *blo_type_name(blo_dtype dtype);
 /* How a sum or maximum starts, and how it takes in VALUE. */
 const char *blo_reduction_start(const blo_node *node);
 void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value);
 /* The operand's index for the result's INDEX and the index along the reduced axes together. */
 void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index,
                          const blo_index *inner, const blo_index **operand);
-
-/* OpenCL C of Philox, for kernels that draw random numbers. */
-extern const char blo_philox_text[];
 
 #endif

@@ -69,6 +69,32 @@ const blo_index *blo_index_name(blo_indices *indices, const char *name, int64_t 
     return intern(indices, &index);
 }
 
+const blo_index *blo_index_lane(blo_indices *indices, const char *name, int64_t extent, int scope) {
+    if (indices->width <= 1)
+        return blo_index_name(indices, name, extent, scope);
+    blo_index index = {.kind = BLO_INDEX_NAME, .extent = extent, .scope = scope, .stride = 1, .aligned = true};
+    snprintf(index.name, sizeof index.name, "%s", name);
+    return intern(indices, &index);
+}
+
+const blo_index *blo_index_scattered(blo_indices *indices, const char *name, int64_t extent, int scope) {
+    blo_index index = {.kind = BLO_INDEX_NAME, .extent = extent, .scope = scope, .scattered = true};
+    snprintf(index.name, sizeof index.name, "%s", name);
+    snprintf(index.lanes, sizeof index.lanes, "%s", name);
+    return intern(indices, &index);
+}
+
+/* Quotient and remainder of what rises by 1 from a multiple of the width, by a multiple of the width: within the lanes
+ * the quotient is the same and the remainder rises by 1. */
+static void divide_lanes(const blo_indices *indices, const blo_index *a, int64_t c, blo_index *index) {
+    if (!blo_index_is_wide(a))
+        return;
+    bool whole = a->aligned && c % indices->width == 0;
+    index->scattered = !whole;
+    index->aligned = whole && index->kind == BLO_INDEX_MOD;
+    index->stride = index->aligned ? 1 : 0;
+}
+
 const blo_index *blo_index_div(blo_indices *indices, const blo_index *a, int64_t c) {
     if (c == 1)
         return a;
@@ -81,6 +107,7 @@ const blo_index *blo_index_div(blo_indices *indices, const blo_index *a, int64_t
     if (a->kind == BLO_INDEX_JOIN && c % a->c == 0) /* (x * m + y) / (m * n) = x / n, as y < m */
         return blo_index_div(indices, a->a, c / a->c);
     blo_index index = {.kind = BLO_INDEX_DIV, .a = a, .c = c, .extent = (a->extent + c - 1) / c, .scope = a->scope};
+    divide_lanes(indices, a, c, &index);
     return intern(indices, &index);
 }
 
@@ -96,6 +123,7 @@ const blo_index *blo_index_mod(blo_indices *indices, const blo_index *a, int64_t
     if (a->kind == BLO_INDEX_JOIN && c % a->c == 0) /* (x * m + y) % (m * n) = (x % n) * m + y */
         return blo_index_join(indices, blo_index_mod(indices, a->a, c / a->c), a->c, a->b);
     blo_index index = {.kind = BLO_INDEX_MOD, .a = a, .c = c, .extent = c, .scope = a->scope};
+    divide_lanes(indices, a, c, &index);
     return intern(indices, &index);
 }
 
@@ -111,6 +139,9 @@ const blo_index *blo_index_join(blo_indices *indices, const blo_index *a, int64_
     int64_t extent = (a->extent - 1) * c + b->extent;
     blo_index index = {.kind = BLO_INDEX_JOIN, .a = a, .b = b, .c = c, .extent = extent};
     index.scope = blo_scope_deeper(indices, a->scope, b->scope);
+    index.scattered = a->scattered || b->scattered;
+    index.stride = index.scattered ? 0 : a->stride * c + b->stride;
+    index.aligned = !blo_index_is_wide(a) && b->aligned && c % indices->width == 0;
     return intern(indices, &index);
 }
 
@@ -120,6 +151,8 @@ const blo_index *blo_index_affine(blo_indices *indices, const blo_index *a, int6
     if (a->kind == BLO_INDEX_CONST)
         return blo_index_const(indices, a->c * c + d);
     blo_index index = {.kind = BLO_INDEX_AFFINE, .a = a, .c = c, .d = d, .extent = extent, .scope = a->scope};
+    index.scattered = a->scattered;
+    index.stride = a->stride * c;
     return intern(indices, &index);
 }
 
@@ -141,24 +174,58 @@ const blo_index *blo_index_linear(blo_indices *indices, int rank, const int64_t 
     return linear;
 }
 
+bool blo_index_is_wide(const blo_index *index) {
+    return index->stride != 0 || index->scattered;
+}
+
+/* Writes the definition of INDEX as a variable TYPE NAME, from its parts A and B. */
+static void define(blo_text *text, const blo_index *index, const char *type, const char *name, const char *a,
+                   const char *b) {
+    switch (index->kind) {
+    case BLO_INDEX_DIV: blo_text_add(text, "const %s %s = %s / %" PRId64 "u;\n", type, name, a, index->c); break;
+    case BLO_INDEX_MOD: blo_text_add(text, "const %s %s = %s %% %" PRId64 "u;\n", type, name, a, index->c); break;
+    case BLO_INDEX_JOIN:
+        blo_text_add(text, "const %s %s = %s * %" PRId64 "u + %s;\n", type, name, a, index->c, b);
+        break;
+    default:
+        blo_text_add(text, "const %s %s = %s * (uint)%" PRId64 " + (uint)%" PRId64 ";\n", type, name, a, index->c,
+                     index->d);
+        break;
+    }
+}
+
+/* The cache's own object: all indices but the constant zero were made by intern(). */
+static blo_index *own(const blo_index *index) {
+    return (blo_index *)(uintptr_t)index;
+}
+
 const char *blo_index_text(blo_indices *indices, const blo_index *index) {
     if (index->name[0])
         return index->name;
     const char *a = blo_index_text(indices, index->a);
     const char *b = index->b ? blo_index_text(indices, index->b) : "";
-    blo_text *text = &indices->scopes[index->scope].text;
-    blo_index *named =
-        (blo_index *)(uintptr_t)index; /* the cache's own object: all non-const ones were made by intern() */
-    snprintf(named->name, sizeof named->name, "x%d", indices->n_names++);
-    switch (index->kind) {
-    case BLO_INDEX_DIV: blo_text_add(text, "const uint %s = %s / %" PRId64 ";\n", index->name, a, index->c); break;
-    case BLO_INDEX_MOD: blo_text_add(text, "const uint %s = %s %% %" PRId64 ";\n", index->name, a, index->c); break;
-    case BLO_INDEX_JOIN:
-        blo_text_add(text, "const uint %s = %s * %" PRId64 " + %s;\n", index->name, a, index->c, b);
-        break;
-    default:
-        blo_text_add(text, "const uint %s = %s * %" PRId64 " + %" PRId64 ";\n", index->name, a, index->c, index->d);
-        break;
-    }
+    snprintf(own(index)->name, sizeof index->name, "x%d", indices->n_names++);
+    define(&indices->scopes[index->scope].text, index, "uint", index->name, a, b);
     return index->name;
+}
+
+/* Of a part of a scattered index: a vector, or a scalar where all lanes are the same. */
+static const char *part(blo_indices *indices, const blo_index *index) {
+    return blo_index_is_wide(index) ? blo_index_lanes(indices, index) : blo_index_text(indices, index);
+}
+
+const char *blo_index_lanes(blo_indices *indices, const blo_index *index) {
+    if (index->lanes[0])
+        return index->lanes;
+    char type[16];
+    snprintf(type, sizeof type, "uint%d", indices->width);
+    const char *a = index->scattered ? part(indices, index->a) : blo_index_text(indices, index);
+    const char *b = index->scattered && index->b ? part(indices, index->b) : "";
+    snprintf(own(index)->lanes, sizeof index->lanes, "y%d", indices->n_names++);
+    blo_text *text = &indices->scopes[index->scope].text;
+    if (index->scattered)
+        define(text, index, type, index->lanes, a, b);
+    else
+        blo_text_add(text, "const %s %s = %s + lane * (uint)%" PRId64 ";\n", type, index->lanes, a, index->stride);
+    return index->lanes;
 }

@@ -1,11 +1,15 @@
 /* Symbolic indices inside one kernel: small expressions over loop variables, kept simple so that equal indices are the
- * same object and a row-major walk needs no division. Each lives in the scope (loop nest) of its deepest variable. */
+ * same object and a row-major walk needs no division. Each lives in the scope (loop nest) of its deepest variable.
+ *
+ * Where a work-item computes several elements at once (WIDTH lanes), an index is the same in every lane, or rises by a
+ * STRIDE from lane to lane, or is none of both (SCATTERED). */
 #ifndef BLO_PLAN_INDEX_H
 #define BLO_PLAN_INDEX_H
 
 #include "text.h"
 
 typedef struct blo_index blo_index;
+enum { BLO_INDEX_LANES_NAME = 24 };
 typedef enum blo_index_kind {
     BLO_INDEX_CONST,
     BLO_INDEX_NAME,
@@ -21,7 +25,11 @@ struct blo_index {
     int64_t c, d;
     int64_t extent; /* the value is below this */
     int scope;
-    char name[24]; /* how the text calls it; "" until it is needed */
+    int64_t stride;                 /* from lane to lane; 0: the same in all */
+    bool scattered;                 /* no stride: it has a name in LANES only */
+    bool aligned;                   /* in lane 0 a multiple of the width, with stride 1 */
+    char name[24];                  /* how the text calls it, in lane 0; "" until it is needed */
+    char lanes[BLO_INDEX_LANES_NAME]; /* the vector of all lanes; "" until it is needed */
     blo_index *next;
 };
 
@@ -36,6 +44,7 @@ typedef struct blo_indices {
     int n_scopes, scopes_capacity;
     blo_scope *scopes;
     int n_names;
+    int width; /* lanes; 0 and 1: one element at a time */
     bool failed;
 } blo_indices;
 
@@ -47,6 +56,11 @@ int blo_scope_deeper(const blo_indices *indices, int a, int b);
 const blo_index *blo_index_const(blo_indices *indices, int64_t value);
 /* A variable or computed name of the text, 0 <= name < EXTENT. */
 const blo_index *blo_index_name(blo_indices *indices, const char *name, int64_t extent, int scope);
+/* A variable that rises by 1 from lane to lane, from a multiple of the width in lane 0. The text has a vector "lane" of
+ * what to add, which stays within EXTENT. */
+const blo_index *blo_index_lane(blo_indices *indices, const char *name, int64_t extent, int scope);
+/* A vector of the text, one index for each lane. */
+const blo_index *blo_index_scattered(blo_indices *indices, const char *name, int64_t extent, int scope);
 const blo_index *blo_index_div(blo_indices *indices, const blo_index *a, int64_t c);
 const blo_index *blo_index_mod(blo_indices *indices, const blo_index *a, int64_t c);
 const blo_index *blo_index_join(blo_indices *indices, const blo_index *a, int64_t c, const blo_index *b);
@@ -57,7 +71,12 @@ void blo_index_split(blo_indices *indices, const blo_index *linear, int rank, co
                      const blo_index **result);
 const blo_index *blo_index_linear(blo_indices *indices, int rank, const int64_t *shape, const blo_index *const *index);
 
-/* Its name in the text, writing what defines it into its scope when first asked. */
+/* True if the lanes differ. */
+bool blo_index_is_wide(const blo_index *index);
+/* Its name in the text, writing what defines it into its scope when first asked. Of a wide index that of lane 0; a
+ * scattered one has none. */
 const char *blo_index_text(blo_indices *indices, const blo_index *index);
+/* The name of the vector of all lanes, of a wide index. */
+const char *blo_index_lanes(blo_indices *indices, const blo_index *index);
 
 #endif

@@ -21,20 +21,73 @@ static size_t group_size(const blo_lowering *lowering, uint64_t items) {
     return items >= 16384 ? 256 : items >= 512 ? 64 : items >= 32 ? 8 : 1;
 }
 
-/* Adds a step that runs TEXT (the body of a kernel over g < n, with the emitter's arrays) on ITEMS items. VALUES follow
- * n. */
-static blo_status add_kernel(blo_emitter *emitter, const char *value_parameters, uint64_t items, int n_values,
+/* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along EXTENT.
+ * The text has their indices: "g" along EXTENT, "h" along OUTER. */
+typedef struct domain {
+    int64_t outer, extent;
+} domain;
+
+static uint64_t items_of(const domain *over, int width) {
+    return (uint64_t)(over->outer * ((over->extent + width - 1) / width));
+}
+
+/* Elements that an item should compute at once. Lanes pay on CPU devices, and from a few vectors on. DOUBLES: some
+ * values are double. */
+static int width_of(const blo_lowering *lowering, int64_t elements) {
+    const blo_device_facts *device = lowering->device;
+    if (!device->is_cpu || device->float_vector_width < 4)
+        return 1;
+    int width = device->float_vector_width >= 16 ? 16 : 8;
+    if (lowering->has_double)
+        width /= 2;
+    return elements >= 2 * width ? width : 1;
+}
+
+static void start_emitter(blo_emitter *emitter, blo_lowering *lowering, int group, int width, const domain *over) {
+    blo_emitter_init(emitter, lowering, group, width);
+    emitter->full = over->extent % width == 0;
+}
+
+/* Defines an item's indices. */
+static void domain_text(const blo_emitter *emitter, const domain *over, blo_text *text) {
+    const int width = emitter->width;
+    if (width == 1) {
+        blo_text_add(text, "const uint g = get_global_id(0);\nif (g < n) {\n");
+        return;
+    }
+    const char *type = blo_lanes_index(width);
+    const int64_t blocks = (over->extent + width - 1) / width;
+    blo_text_add(text, "const uint item = get_global_id(0);\nif (item < n) {\n");
+    if (over->outer > 1)
+        blo_text_add(text, "const uint h = item / %" PRId64 "u, g = item %% %" PRId64 "u * %du;\n", blocks, blocks,
+                     width);
+    else
+        blo_text_add(text, "const uint g = item * %du;\n", width);
+    if (!emitter->full)
+        blo_text_add(text, "const uint rest = %" PRId64 "u - g;\n", over->extent);
+    blo_text_add(text, "const %s lane = %s(%s)(0", type, emitter->full ? "" : "min(", type);
+    for (int l = 1; l < width; l++)
+        blo_text_add(text, ", %d", l);
+    blo_text_add(text, emitter->full ? ");\n" : "), (%s)(rest - 1));\n", type);
+}
+
+/* Adds a step that runs the emitter's text (the body of a kernel OVER its elements) on the emitter's arrays. VALUES
+ * follow n. */
+static blo_status add_kernel(blo_emitter *emitter, const domain *over, const char *value_parameters, int n_values,
                              const uint64_t *values) {
     blo_lowering *lowering = emitter->lowering;
+    const uint64_t items = items_of(over, emitter->width);
     blo_text text = {0}, full = {0};
     const blo_text *body = blo_emit_text(emitter, 0);
     blo_emit_parameters(emitter, &text, true);
-    blo_text_add(&text, ", const ulong n%s) {\nconst uint g = get_global_id(0);\nif (g < n) {\n", value_parameters);
+    blo_text_add(&text, ", const ulong n%s) {\n", value_parameters);
+    domain_text(emitter, over, &text);
     blo_text_append(&text, body);
     blo_text_add(&text, "}\n}\n");
     char name[32];
     snprintf(name, sizeof name, "blo_%016" PRIx64, blo_text_hash(text.data ? text.data : ""));
-    blo_text_add(&full, "%s__kernel void %s(", emitter->uses_random ? blo_philox_text : "", name);
+    blo_helpers_text(&emitter->uses, emitter->width, &full);
+    blo_text_add(&full, "__kernel void %s(", name);
     blo_text_append(&full, &text);
     blo_text_free(&text);
     blo_plan_step *step = full.failed || emitter->failed || emitter->indices.failed ? NULL : blo_lower_step(lowering);
@@ -53,10 +106,10 @@ static blo_status add_kernel(blo_emitter *emitter, const char *value_parameters,
 }
 
 /* Stores VALUE at LINEAR into every array of NODE: its own, and each output it is. */
-static void store(blo_emitter *emitter, const blo_node *node, const char *value, const blo_index *linear, int scope) {
+static void store(blo_emitter *emitter, const blo_node *node, const blo_value *value, const blo_index *linear,
+                  int scope) {
     blo_lowering *lowering = emitter->lowering;
     int own = node->op == BLO_OP_INPUT ? -1 : blo_lower_node_array(lowering, node);
-    const char *at = blo_index_text(&emitter->indices, linear);
     for (int j = -1; j < lowering->n_outputs; j++) {
         int array = own;
         if (j >= 0) {
@@ -65,62 +118,90 @@ static void store(blo_emitter *emitter, const blo_node *node, const char *value,
                 continue;
             array = blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count);
         }
-        if (array < 0)
-            continue;
-        int parameter = blo_emit_array(emitter, array, true);
-        blo_text_add(blo_emit_text(emitter, scope), "p%d[o%d + %s] = %s;\n", parameter, parameter, at, value);
+        if (array >= 0)
+            blo_emit_store(emitter, blo_emit_array(emitter, array, true), linear, value, scope);
     }
 }
 
-/* One item per row (the first ROW axes), which walks the elements of its row; or one per element. */
-static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *group, int index) {
-    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
-    int row = group->row < 0 ? first->rank : group->row, scope = 0;
-    int64_t rows = 1, length = 1;
-    for (int i = 0; i < first->rank; i++)
-        *(i < row ? &rows : &length) *= first->shape[i];
-    blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, index);
-    blo_indices *indices = &emitter.indices;
-    const blo_index *at[BLO_MAX_RANK], *linear = blo_index_name(indices, "g", rows, 0);
-    blo_index_split(indices, linear, row, first->shape, at);
+/* Writes the group's roots, all of one shape: one item (with lanes: one lane) per row (the first ROW axes), which walks
+ * the elements of its row; or one per element. */
+static blo_status emit_elementwise(blo_emitter *emitter, const blo_group *group, const domain *over, int row) {
+    const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]);
+    blo_indices *indices = &emitter->indices;
+    const blo_index *at[BLO_MAX_RANK], *linear = blo_index_lane(indices, "g", over->extent, 0);
+    int scope = 0, split = over->outer > 1 ? row - 1 : row;
+    int64_t length = 1;
+    for (int i = row; i < first->rank; i++)
+        length *= first->shape[i];
+    if (over->outer > 1) {
+        const blo_index *outer = blo_index_name(indices, "h", over->outer, 0);
+        blo_index_split(indices, outer, split, first->shape, at);
+        at[split] = linear;
+        linear = blo_index_join(indices, outer, over->extent, linear);
+    } else
+        blo_index_split(indices, linear, split, first->shape, at);
     if (row < first->rank) {
-        scope = blo_emit_open(&emitter, 0);
+        scope = blo_emit_open(emitter, 0);
         const blo_index *inner = blo_index_name(indices, "r", length, scope);
         blo_index_split(indices, inner, first->rank - row, first->shape + row, at + row);
         linear = blo_index_join(indices, linear, length, inner);
     }
     for (int i = 0; i < group->n_roots; i++) {
-        const blo_node *root = blo_graph_node(lowering->graph, group->roots[i]);
-        const blo_value *value = blo_emit_value(&emitter, root, at);
+        const blo_node *root = blo_graph_node(emitter->lowering->graph, group->roots[i]);
+        const blo_value *value = blo_emit_value(emitter, root, at);
         if (value)
-            store(&emitter, root, value->name, linear, scope);
+            store(emitter, root, value, linear, scope);
         else
-            emitter.failed = true;
+            emitter->failed = true;
     }
     if (scope) {
         char header[96];
         snprintf(header, sizeof header, "for (uint r = 0; r < %" PRId64 "; r++)", length);
-        blo_emit_close(&emitter, scope, header, "");
+        blo_emit_close(emitter, scope, header, "");
     }
-    blo_status status = add_kernel(&emitter, "", (uint64_t)rows, 0, NULL);
-    blo_emitter_free(&emitter);
+    return emitter->scalar_only ? BLO_OK : add_kernel(emitter, over, "", 0, NULL);
+}
+
+static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *group, int index) {
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    const int row = group->row < 0 ? first->rank : group->row;
+    domain over = {.outer = 1, .extent = 1};
+    for (int i = 0; i < row; i++)
+        over.extent *= first->shape[i];
+    int width = width_of(lowering, over.extent);
+    const int64_t last = row > 0 ? first->shape[row - 1] : 1;
+    blo_status status = BLO_OK;
+    for (bool done = false; !done; width = 1) {
+        /* along the last axis, so that what is broadcast along the others needs no division and no gather */
+        if (width > 1 && group->row < 0 && last >= 2 * width)
+            over = (domain){.outer = over.extent / last, .extent = last};
+        else
+            over = (domain){.outer = 1, .extent = over.outer * over.extent};
+        blo_emitter emitter;
+        start_emitter(&emitter, lowering, index, width, &over);
+        status = emit_elementwise(&emitter, group, &over, row);
+        done = !emitter.scalar_only;
+        blo_emitter_free(&emitter);
+    }
     return status;
 }
 
 /* The second half of a split reduction: partial [CHUNKS,outer] -> the result, in order. */
 static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial,
                                  uint64_t chunks) {
+    const domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, index);
+    start_emitter(&emitter, lowering, index, 1, &over);
     blo_text *text = blo_emit_text(&emitter, 0);
     int from = blo_emit_array(&emitter, partial, false);
-    blo_text_add(text, "%s s = %s;\nfor (ulong c = 0; c < chunks; c++) {\nconst %s v = p%d[o%d + c * n + g];\n",
-                 blo_type_name(node->dtype), blo_reduction_start(node), blo_type_name(node->dtype), from, from);
+    blo_text_add(text, "%s s = %s;\nfor (ulong c = 0; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64 " + g];\n",
+                 blo_type_name(node->dtype), blo_reduction_start(node), blo_type_name(node->dtype), from, from,
+                 node->count);
     blo_reduction_update(text, node, "s", "v");
     blo_text_add(text, "}\n");
-    store(&emitter, node, "s", blo_index_name(&emitter.indices, "g", node->count, 0), 0);
-    blo_status status = add_kernel(&emitter, ", const ulong chunks", (uint64_t)node->count, 1, &chunks);
+    const blo_value sum = {.node = node, .name = "s"};
+    store(&emitter, node, &sum, blo_index_name(&emitter.indices, "g", node->count, 0), 0);
+    blo_status status = add_kernel(&emitter, &over, ", const ulong chunks", 1, &chunks);
     blo_emitter_free(&emitter);
     return status;
 }
@@ -132,55 +213,99 @@ static uint64_t chunks_of(const blo_node *node, int64_t length) {
     return (uint64_t)(chunks < most ? chunks : most);
 }
 
-/* A reduction of any axes: one item per result, or per result and chunk of the reduced elements. */
+/* How a reduction is shared out: CHUNKS ranges of CHUNK of the LENGTH reduced elements each, but for the last. */
+typedef struct shares {
+    int64_t length, chunks, chunk;
+    int partial; /* array of the ranges' results; -1: there is one range */
+} shares;
+
+/* The loop over a range; in the last range of a division that leaves a rest, what lies beyond is left out. */
+static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, int loop) {
+    char header[96];
+    blo_text *text = blo_emit_text(emitter, loop);
+    const bool uneven = s->chunks * s->chunk != s->length;
+    blo_text update = {0};
+    if (value)
+        blo_reduction_update(&update, node, "s", value->name);
+    if (uneven && value && value->wide) /* every lane its own end */
+        blo_text_add(text, "const %s before = s;\n", blo_emit_type(emitter, node->dtype, true));
+    blo_text_append(text, &update);
+    if (uneven && value && value->wide)
+        blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
+                     blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
+    blo_text_free(&update);
+    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
+    blo_emit_close(emitter, loop, header, "");
+}
+
+/* One item (or lane) per result and range of the reduced elements. */
+static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const domain *over, const shares *s) {
+    blo_indices *indices = &emitter->indices;
+    int loop = blo_emit_open(emitter, 0);
+    const blo_index *g = blo_index_lane(indices, "g", over->extent, 0), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
+    const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
+    const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
+    if (s->chunks * s->chunk != s->length) { /* nothing beyond the end is read */
+        const bool wide = blo_index_is_wide(element);
+        const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
+        const char *type = blo_lanes_index(wide ? emitter->width : 1);
+        blo_text *text = blo_emit_text(emitter, loop);
+        if (wide)
+            blo_text_add(text, "const %s inside = %s < %" PRId64 "u;\nconst %s j = min(%s, (%s)%" PRId64 "u);\n",
+                         blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
+        else
+            blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
+        element = wide ? blo_index_scattered(indices, "j", s->length, loop)
+                       : blo_index_name(indices, "j", s->length, loop);
+    }
+    blo_index_split(indices, result, node->rank, node->shape, at);
+    blo_reduction_index(indices, node, at, element, operand);
+    const blo_value *value = s->length > 0 ? blo_emit_value(emitter, node->in[0], operand) : NULL;
+    if (emitter->scalar_only)
+        return BLO_OK;
+    emitter->failed = emitter->failed || (s->length > 0 && !value);
+    const bool wide = value && value->wide;
+    blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
+                 blo_reduction_start(node));
+    close_range(emitter, s, node, value, loop);
+    const blo_value sum = {.node = node, .name = "s", .wide = wide};
+    if (s->partial >= 0)
+        blo_emit_store(emitter, blo_emit_array(emitter, s->partial, true), g, &sum, 0);
+    else
+        store(emitter, node, &sum, g, 0);
+    return add_kernel(emitter, over, "", 0, NULL);
+}
+
+/* A reduction of any axes. */
 static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
-    int64_t length = blo_reduction_length(node);
-    uint64_t chunks = chunks_of(node, length), chunk = ((uint64_t)length + chunks - 1) / chunks;
-    int partial =
-        chunks > 1 ? blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, (int64_t)chunks * node->count) : -1;
-    blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, index);
-    blo_indices *indices = &emitter.indices;
-    int loop = blo_emit_open(&emitter, 0);
-    const blo_index *g = blo_index_name(indices, "g", (int64_t)chunks * node->count, 0);
-    const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
-    const blo_index *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
-    blo_index_split(indices, result, node->rank, node->shape, at);
-    blo_reduction_index(indices, node, at, blo_index_name(indices, "j", length, loop), operand);
-    const blo_value *value = length > 0 ? blo_emit_value(&emitter, node->in[0], operand) : NULL;
-    emitter.failed = emitter.failed || (length > 0 && !value);
-    if (value)
-        blo_reduction_update(blo_emit_text(&emitter, loop), node, "s", value->name);
-    blo_text *text = blo_emit_text(&emitter, 0);
-    blo_text_add(text, "%s s = %s;\n", blo_type_name(node->dtype), blo_reduction_start(node));
-    if (chunks > 1) {
-        const char *from = blo_index_text(indices, part);
-        blo_text_add(blo_emit_text(&emitter, 0), "const uint to = min((uint)length, (uint)(%s * chunk + chunk));\n",
-                     from);
-        char header[96];
-        snprintf(header, sizeof header, "for (uint j = %s * chunk; j < to; j++)", from);
-        blo_emit_close(&emitter, loop, header, "");
-        int parameter = blo_emit_array(&emitter, partial, true);
-        blo_text_add(blo_emit_text(&emitter, 0), "p%d[o%d + g] = s;\n", parameter, parameter);
-    } else {
-        blo_emit_close(&emitter, loop, "for (uint j = 0; j < length; j++)", "");
-        store(&emitter, node, "s", g, 0);
+    shares s = {.length = blo_reduction_length(node), .partial = -1};
+    s.chunks = (int64_t)chunks_of(node, s.length);
+    s.chunk = (s.length + s.chunks - 1) / s.chunks;
+    s.chunks = s.chunk > 0 ? (s.length + s.chunk - 1) / s.chunk : 1; /* none is empty */
+    if (s.chunks > 1)
+        s.partial = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s.chunks * node->count);
+    const domain over = {.outer = 1, .extent = s.chunks * node->count};
+    int width = width_of(lowering, over.extent);
+    blo_status status = BLO_OK;
+    for (bool done = false; !done; width = 1) {
+        blo_emitter emitter;
+        start_emitter(&emitter, lowering, index, width, &over);
+        status = emit_reduce(&emitter, node, &over, &s);
+        done = !emitter.scalar_only;
+        blo_emitter_free(&emitter);
     }
-    const uint64_t values[] = {(uint64_t)length, chunk};
-    blo_status status =
-        add_kernel(&emitter, ", const ulong length, const ulong chunk", chunks * (uint64_t)node->count, 2, values);
-    blo_emitter_free(&emitter);
-    if (status == BLO_OK && chunks > 1)
-        status = combine_kernel(lowering, node, index, partial, chunks);
+    if (status == BLO_OK && s.chunks > 1)
+        status = combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
     return status;
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */
 static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]), *a = node->in[0], *which = node->in[1];
+    const domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, index);
+    start_emitter(&emitter, lowering, index, 1, &over);
     blo_indices *indices = &emitter.indices;
     int loop = blo_emit_open(&emitter, 0), match = blo_emit_open(&emitter, loop);
     const blo_index *g = blo_index_name(indices, "g", node->count, 0), *at[BLO_MAX_RANK], *from[BLO_MAX_RANK];
@@ -203,9 +328,10 @@ static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group,
     emitter.failed = emitter.failed || (which->count > 0 && !value);
     blo_text_add(blo_emit_text(&emitter, 0), "%s s = 0;\n", blo_type_name(node->dtype));
     blo_emit_close(&emitter, loop, "for (uint j = 0; j < length; j++)", "");
-    store(&emitter, node, "s", g, 0);
+    const blo_value sum = {.node = node, .name = "s"};
+    store(&emitter, node, &sum, g, 0);
     const uint64_t length = (uint64_t)which->count;
-    blo_status status = add_kernel(&emitter, ", const ulong length", (uint64_t)node->count, 1, &length);
+    blo_status status = add_kernel(&emitter, &over, ", const ulong length", 1, &length);
     blo_emitter_free(&emitter);
     return status;
 }
@@ -217,9 +343,10 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
         times += lowering->outputs[j] == node;
     if (times < 2)
         return BLO_OK;
+    const domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, -1);
-    const blo_index *g = blo_index_name(&emitter.indices, "g", node->count, 0), *at[BLO_MAX_RANK];
+    start_emitter(&emitter, lowering, -1, width_of(lowering, node->count), &over);
+    const blo_index *g = blo_index_lane(&emitter.indices, "g", node->count, 0), *at[BLO_MAX_RANK];
     blo_index_split(&emitter.indices, g, node->rank, node->shape, at);
     const blo_value *value = blo_emit_value(&emitter, node, at);
     emitter.failed = emitter.failed || !value;
@@ -229,9 +356,9 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
             continue;
         int parameter =
             blo_emit_array(&emitter, blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count), true);
-        blo_text_add(blo_emit_text(&emitter, 0), "p%d[o%d + g] = %s;\n", parameter, parameter, value->name);
+        blo_emit_store(&emitter, parameter, g, value, 0);
     }
-    blo_status status = add_kernel(&emitter, "", (uint64_t)node->count, 0, NULL);
+    blo_status status = add_kernel(&emitter, &over, "", 0, NULL);
     blo_emitter_free(&emitter);
     return status;
 }

@@ -76,6 +76,7 @@ typedef struct blo_lowering {
     int n_outputs;
     blo_node *const *outputs;
     const bool *fixed; /* per input of the graph; NULL: none */
+    bool has_double;   /* a live node is double */
 
     int n_groups;
     struct blo_group *groups;

@@ -101,7 +101,7 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
                            const blo_node *operand, bool is_b, bool transposed, int array) {
     blo_text parameters = {0}, names = {0}, function = {0}, key = {0};
     blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, -1);
+    blo_emitter_init(&emitter, lowering, -1, 1);
     const char *type = blo_type_name(operand->dtype);
     const blo_value *value = emit_load(&emitter, operand, transposed);
     blo_status status = no_memory(lowering);
@@ -110,8 +110,9 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
         goto done;
     blo_emit_parameters(&emitter, &parameters, true);
     blo_emit_parameters(&emitter, &names, false);
-    blo_text_add(&function, "%sstatic inline %s NAME_load(%s, const uint b, const uint i, const uint j) {\n",
-                 emitter.uses_random ? blo_philox_text : "", type, parameters.data);
+    blo_helpers_text(&emitter.uses, 1, &function);
+    blo_text_add(&function, "static inline %s NAME_load(%s, const uint b, const uint i, const uint j) {\n",
+                 type, parameters.data);
     blo_text_append(&function, blo_emit_text(&emitter, 0));
     blo_text_add(&function, "return %s;\n}\n", value->name);
     blo_gemm_pack pack = {.operand = is_b ? 'b' : 'a', .along_rows = lies_along_rows(operand, transposed)};
