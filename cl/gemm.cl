@@ -1,71 +1,155 @@
-/* C[batch,m,n] = A B from packed panels (src/plan/gemm.h): one work-item computes the tiles of GROUP panels of A with COLUMNS
- * panels of B, over one range of k.
+/* C[batch,m,n] = A B, or its transpose stored, tile by tile (src/plan/gemm.h): a work-item computes the tiles of GROUP panels of the
+ * row operand a with COLUMNS panels of the column operand b, over one range of k.
  *
- *        TN = VN vectors of W           Ap: k rising, TM rows each        ap[k * TM + r]
- *      +----------------+               Bp: k rising, TN columns each     bp[k * TN + j]
- *   TM | acc r, v       |               c:  row-major [m,n]; split: [range][batch][m][n]
- *      +----------------+
+ *            lanes: VN vectors of W (TN)      a: one element per row, broadcast     A(r): row r's at the present k
+ *          +------------------------+         b: lies along the lanes               S: its stored type, CONVERT: to V
+ *   TM     | acc{r}_{v}             |         c: [m,n], SWAPPED: [n,m]; split: [range] of such
+ *   rows   +------------------------+
  *
- * T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). All accumulators are named, so that they are registers. */
-#define START(r) V acc##r##_0 = 0;
-#define STEP(r) { const V a = (V)(ap[r]); acc##r##_0 = fma(a, b0, acc##r##_0); }
-#if VN == 2
-#define START2(r) V acc##r##_1 = 0;
-#define STEP2(r) { const V a = (V)(ap[r]); acc##r##_0 = fma(a, b0, acc##r##_0); acc##r##_1 = fma(a, b1, acc##r##_1); }
-#define SAVE(r) VSTORE(acc##r##_0, 0, line); VSTORE(acc##r##_1, 1, line);
-#define KEEP(r, at) VSTORE(acc##r##_0, 0, at); VSTORE(acc##r##_1, 1, at);
+ * ROW_WAY, COLUMN_WAY: PACKED as pack.cl does, or in place: ALONG_TILE (a line of the array holds the tile's rows or columns at one k)
+ * or ALONG_K (a line holds all k of one row). T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
+ * All accumulators are named, so that they are registers. */
+#define DECLARE1(r, v) V acc##r##_##v = 0;
+#define DECLARE(r) FOR_VECTORS(DECLARE1, r)
+#define FETCH(r, v) const V y##v = CONVERT(VLOAD_S(v, bp));
+#define STEP1(r, v) acc##r##_##v = fma(x, y##v, acc##r##_##v);
+#define STEP(r) { const V x = (V)(A(r)); FOR_VECTORS(STEP1, r) }
+#if ROW_WAY == ALONG_K
+#define A(r) ap[o##r]
+#define A_STEP 1
+#define PLACE_ROW(r) const ulong o##r = min((ulong)r, rows - 1) * a_step;
 #else
-#define START2(r)
-#define STEP2(r) STEP(r)
-#define SAVE(r) VSTORE(acc##r##_0, 0, line);
-#define KEEP(r, at) VSTORE(acc##r##_0, 0, at);
+#define A(r) ap[r]
+#define A_STEP (ROW_WAY == PACKED ? TM : a_step)
 #endif
-#define STORE(r) \
-    if (row + r < m) { \
+#define B_STEP (COLUMN_WAY == PACKED ? TN : b_step)
+#if SWAPPED
+#define LINE(r) line[r]
+#define SAVE1(r, v) VSTORE(acc##r##_##v, v, line[r]);
+#define SAVE(r) FOR_VECTORS(SAVE1, r)
+#define RESUME1(r, v) acc##r##_##v = VLOAD(v, line[r]);
+#define RESUME(r) FOR_VECTORS(RESUME1, r)
+#else
+#define KEEP1(r, v) VSTORE(acc##r##_##v, v, at);
+#define SAVE1(r, v) VSTORE(acc##r##_##v, v, line);
+#define SAVE(r) \
+    if (r < rows) { \
         __global T *at = c + (row + r) * n + column; \
-        if (full) { \
-            KEEP(r, at) \
+        if (lane_to - lane_from == TN) { \
+            FOR_VECTORS(KEEP1, r) \
         } else { \
-            SAVE(r) \
-            for (uint j = 0; j < rest; j++) \
+            FOR_VECTORS(SAVE1, r) \
+            for (uint j = lane_from; j < lane_to; j++) \
                 at[j] = line[j]; \
         } \
     }
+#define TAKE1(r, v) acc##r##_##v = VLOAD(v, at);
+#define RESUME1(r, v) acc##r##_##v = VLOAD(v, line);
+#define RESUME(r) \
+    if (r < rows) { \
+        __global const T *at = c + (row + r) * n + column; \
+        if (lane_to - lane_from == TN) { \
+            FOR_VECTORS(TAKE1, r) \
+        } else { \
+            for (uint j = lane_from; j < lane_to; j++) \
+                line[j] = at[j]; \
+            FOR_VECTORS(RESUME1, r) \
+        } \
+    }
+#endif
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
-    __global const T *restrict a, const ulong a_offset, __global const T *restrict b, const ulong b_offset, __global T *restrict c,
-    const ulong c_offset, const ulong m, const ulong n, const ulong k, const ulong batch, const ulong range, const ulong columns,
-    const ulong group) {
+    __global const T *restrict a, const ulong a_offset, __global const S *restrict b, const ulong b_offset,
+#ifndef EPILOGUE
+    __global T *restrict c, const ulong c_offset,
+#endif
+    const ulong m, const ulong n, const ulong k, const ulong batch, const ulong range, const ulong block, const ulong group,
+    const ulong columns, const ulong a_batch, const ulong a_step, const ulong b_batch, const ulong b_step PARAMETERS) {
     const ulong panels_m = (m + TM - 1) / TM, panels_n = (n + TN - 1) / TN, z = get_global_id(2), item = z % batch;
     const ulong from = z / batch * range, to = min(from + range, k);
     const ulong first_panel = get_global_id(0) * group, last_panel = min(first_panel + group, panels_m);
     const ulong first = get_global_id(1) * columns, last = min(first + columns, panels_n);
-    c += c_offset + z * m * n;
-    for (ulong q = first; q < last; q++)
-        for (ulong panel = first_panel; panel < last_panel; panel++) {
-            __global const T *restrict ap = a + a_offset + ((item * panels_m + panel) * k + from) * TM;
-            __global const T *restrict bp = b + b_offset + ((item * panels_n + q) * k + from) * TN;
-            FOR_ROWS(START) FOR_ROWS(START2)
-            for (ulong i = from; i < to; i++) {
-                const V b0 = VLOAD(0, bp);
-#if VN == 2
-                const V b1 = VLOAD(1, bp);
+#ifndef EPILOGUE
+#if SWAPPED
+    T line[TM][TN];
+#else
+    T line[TN];
 #endif
-                FOR_ROWS(STEP2)
-                ap += TM;
-                bp += TN;
+    c += c_offset + z * m * n;
+#endif
+    ulong start = from;
+    do {
+        const ulong stop = min(start + block, to);
+        for (ulong q = first; q < last; q++)
+            for (ulong panel = first_panel; panel < last_panel; panel++) {
+                const ulong row = panel * TM, rows = min((ulong)TM, m - row);
+#if COLUMN_WAY == PACKED
+                const ulong column = q * TN;
+                const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
+                __global const S *restrict bp = b + b_offset + ((item * panels_n + q) * k + start) * TN;
+#else /* the last panel reaches back, so that it reads nothing beyond the line */
+                const ulong column = min(q * TN, n - TN);
+                const uint lane_from = (uint)(q * TN - column), lane_to = TN;
+                __global const S *restrict bp = b + b_offset + item * b_batch + start * b_step + column;
+#endif
+#if ROW_WAY == PACKED
+                __global const T *restrict ap = a + a_offset + ((item * panels_m + panel) * k + start) * TM;
+#elif ROW_WAY == ALONG_TILE
+                __global const T *restrict ap = a + a_offset + item * a_batch + start * a_step + row;
+#else
+                __global const T *restrict ap = a + a_offset + item * a_batch + row * a_step + start;
+                FOR_ROWS(PLACE_ROW)
+#endif
+                FOR_ROWS(DECLARE)
+#ifndef EPILOGUE
+                if (start > from) {
+#if SWAPPED
+                    for (uint j = lane_from; j < lane_to; j++)
+                        for (uint r = 0; r < rows; r++)
+                            line[r][j] = c[(column + j) * m + row + r];
+#endif
+                    FOR_ROWS(RESUME)
+                }
+#endif
+                for (ulong i = start; i < stop; i++) {
+                    FOR_VECTORS(FETCH, 0)
+                    FOR_ROWS(STEP)
+                    ap += A_STEP;
+                    bp += B_STEP;
+                }
+#ifdef EPILOGUE
+                EPILOGUE
+#else
+                FOR_ROWS(SAVE)
+#if SWAPPED
+                for (uint j = lane_from; j < lane_to; j++) {
+                    __global T *at = c + (column + j) * m + row;
+                    if (rows == TM)
+                        for (uint r = 0; r < TM; r++)
+                            at[r] = line[r][j];
+                    else
+                        for (uint r = 0; r < rows; r++)
+                            at[r] = line[r][j];
+                }
+#endif
+#endif
             }
-            const ulong row = panel * TM, column = q * TN;
-            const bool full = column + TN <= n;
-            const uint rest = (uint)(full ? TN : n - column);
-            T line[TN];
-            FOR_ROWS(STORE)
-        }
+        start += block;
+    } while (start < to);
 }
-#undef START
-#undef START2
+#undef DECLARE1
+#undef DECLARE
+#undef FETCH
+#undef STEP1
 #undef STEP
-#undef STEP2
+#undef A
+#undef A_STEP
+#undef PLACE_ROW
+#undef B_STEP
+#undef LINE
+#undef SAVE1
 #undef SAVE
-#undef KEEP
-#undef STORE
+#undef KEEP1
+#undef TAKE1
+#undef RESUME1
+#undef RESUME

@@ -80,7 +80,7 @@ void blo_emit_arguments(const blo_emitter *emitter, blo_plan_step *step) {
 
 /* --- values --- */
 
-static void literal(char *text, size_t size, blo_dtype dtype, double value) {
+void blo_emit_literal(char *text, size_t size, blo_dtype dtype, double value) {
     const char *cast = dtype == BLO_FLOAT ? "(float)" : "(double)";
     if (dtype == BLO_INT32 || dtype == BLO_UINT8)
         snprintf(text, size, "%s%" PRId64 ")", dtype == BLO_INT32 ? "((int)" : "((uchar)", (int64_t)value);
@@ -158,7 +158,7 @@ static const blo_value *alias(blo_emitter *emitter, const blo_node *node, const 
 static const blo_value *constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
                                  double number) {
     char text[48];
-    literal(text, sizeof text, node->dtype, number);
+    blo_emit_literal(text, sizeof text, node->dtype, number);
     return alias(emitter, node, index, 0, false, text);
 }
 
@@ -466,7 +466,7 @@ static const blo_value *gathered(blo_emitter *emitter, const blo_node *node, con
     const blo_value *value = blo_emit_value(emitter, a, inner);
     if (!value)
         return NULL;
-    literal(outside, sizeof outside, node->dtype, node->dtype <= BLO_DOUBLE ? (double)NAN : 0);
+    blo_emit_literal(outside, sizeof outside, node->dtype, node->dtype <= BLO_DOUBLE ? (double)NAN : 0);
     return choose(emitter, node, index, blo_scope_deeper(indices, value->scope, row->scope), row->wide, condition,
                   value, outside);
 }

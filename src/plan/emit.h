@@ -64,6 +64,8 @@ void blo_emit_parameters(const blo_emitter *emitter, blo_text *text, bool declar
 /* Starts STEP's arguments with the emitter's arrays. */
 void blo_emit_arguments(const blo_emitter *emitter, blo_plan_step *step);
 
+/* VALUE as OpenCL C of type DTYPE. */
+void blo_emit_literal(char *text, size_t size, blo_dtype dtype, double value);
 /* How a sum or maximum starts, and how it takes in VALUE. */
 const char *blo_reduction_start(const blo_node *node);
 void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value);

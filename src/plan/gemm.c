@@ -1,6 +1,7 @@
 /* Tiles, sources and sizes of the library's own product; see gemm.h. Knows no OpenCL calls. */
 #include "gemm.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,73 +10,159 @@
 #include "text.h"
 
 enum {
-    VECTOR_BYTES = 64,  /* 16 floats, 8 doubles: one register of 512 bits or two of 256 */
     WIDE_FLOATS = 16,   /* native vectors this wide come with 32 registers, narrower with 16 */
+    NARROW = 16,        /* a side this short fits one tile */
     FEW_TILES = 16,     /* fewer tiles than this, and a long k is split */
     SPLIT_LENGTH = 256, /* least k of one range */
     MOST_SPLITS = 16,
-    ITEMS_WANTED = 64, /* work-items from which a panel's columns stay in one item */
-    MOST_PANELS = 8,   /* panels of A that one item takes through a panel of B while that is in the cache */
-    LONG_K = 2048,     /* beyond this both panels leave the cache: ranges of LONG_RANGE */
-    LONG_RANGE = 1024,
-    MOST_PARTIALS = 1 << 22, /* elements of partial sums that this is worth */
-    PACK_BLOCK = 256         /* elements along k that one item of a pack takes */
+    ITEMS_WANTED = 64,      /* work-items, so that few cores end together */
+    LONG_K = 768,           /* beyond this a panel leaves the cache before it is used again: blocks of K_BLOCK */
+    K_BLOCK = 512,          /* elements of k */
+    ROWS_BYTES = 512 << 10, /* of the row operand that stay in a core's cache */
+    PACK_BLOCK = 256        /* elements along k that one item of a pack takes */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
 
-/* Accumulators are tile_m x vectors registers (twice that on narrow vectors); the rest hold a row of B and the
- * broadcasts. */
-void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape, blo_gemm_choice *choice) {
-    bool wide = facts->float_vector_width >= WIDE_FLOATS;
-    choice->vector = (int)(VECTOR_BYTES / blo_dtype_size(shape->dtype));
-    choice->vectors = wide && shape->n > choice->vector ? 2 : 1;
-    int most_rows = !wide ? 6 : choice->vectors == 2 ? 12 : 16, usual = !wide ? 6 : choice->vectors == 2 ? 8 : 12;
-    choice->tile_m = shape->m <= most_rows ? (int)shape->m : usual;
-    if (!wide && shape->m > 6 && shape->m <= 10) /* two equal panels instead of a full and a nearly empty one */
-        choice->tile_m = (int)ceil_div(shape->m, 2);
+/* --- the choice --- */
+
+/* Few tiles leave cores idle: k is shared out. By the shape alone, as though every tile were of a fixed size. */
+static int split_of(const blo_gemm_shape *shape) {
+    enum { TILE_SHORT = 16, TILE_LONG = 32 };
+    int64_t few = shape->m < shape->n ? shape->m : shape->n, many = shape->m < shape->n ? shape->n : shape->m;
+    int64_t tiles = shape->batch * ceil_div(few, TILE_SHORT) * ceil_div(many, TILE_LONG);
+    if (tiles >= 2 * FEW_TILES)
+        return 1;
+    int64_t split = ceil_div(4 * FEW_TILES, tiles > 0 ? tiles : 1), most = shape->k / SPLIT_LENGTH;
+    split = split < most ? split : most;
+    return (int)(split < 1 ? 1 : split > MOST_SPLITS ? MOST_SPLITS : split);
+}
+
+/* Which operand lies along the vectors: that of the longer side where the other is short, unless its lines run along k
+ * and packing it would cost as much as the product; that of bytes, which are converted as vectors. */
+static bool is_swapped(const blo_gemm_shape *shape, const blo_gemm_operand *a, const blo_gemm_operand *b) {
+    bool narrow = shape->m <= NARROW || shape->n <= NARROW;
+    if (!narrow)
+        return a->bytes && !b->bytes;
+    const blo_gemm_operand *longer = shape->m > shape->n ? a : b;
+    bool as_rows = longer->in_place && longer->along_k && !longer->fixed;
+    return (shape->m > shape->n) != as_rows;
+}
+
+/* Accumulators are tile_m x vectors registers (twice that where a vector takes two); the rest hold a line of the column
+ * operand and the broadcasts. */
+static void choose_tile(bool wide, int64_t m, int64_t n, blo_dtype dtype, blo_gemm_choice *choice) {
+    enum { REGISTER_BYTES = 64 };
+    choice->vector = (int)(REGISTER_BYTES / blo_dtype_size(dtype));
+    if (wide) {
+        choice->vectors = n > choice->vector && m <= NARROW - 2 ? 2 : n > choice->vector && m > NARROW ? 2 : 1;
+        int most = choice->vectors == 2 ? NARROW - 2 : NARROW;
+        choice->tile_m = m <= most ? (int)m : 12;
+    } else {
+        choice->vectors = 1;
+        choice->tile_m = m <= 6 ? (int)m : 6;
+        if (m > 6 && m <= NARROW - 4) { /* all rows in one tile, of half vectors */
+            choice->vector /= 2;
+            choice->tile_m = (int)m;
+        }
+    }
     choice->tile_n = choice->vector * choice->vectors;
-    int64_t tiles = shape->batch * ceil_div(shape->m, choice->tile_m) * ceil_div(shape->n, choice->tile_n);
-    int64_t split = 1;
-    if (tiles < 2 * FEW_TILES) {
-        split = ceil_div(4 * FEW_TILES, tiles > 0 ? tiles : 1);
-        if (split > shape->k / SPLIT_LENGTH)
-            split = shape->k / SPLIT_LENGTH;
-    }
-    if (split <= 1 && shape->k > LONG_K) {
-        split = ceil_div(shape->k, LONG_RANGE);
-        split = split * shape->batch * shape->m * shape->n <= MOST_PARTIALS ? split : 1;
-    }
-    choice->split = (int)(split < 1 ? 1 : split > MOST_SPLITS ? MOST_SPLITS : split);
 }
 
-uint64_t blo_gemm_packed_a_count(const blo_gemm_shape *shape, const blo_gemm_choice *choice) {
-    return (uint64_t)(shape->batch * ceil_div(shape->m, choice->tile_m) * choice->tile_m * shape->k);
+static blo_gemm_way way_of(const blo_gemm_operand *operand, bool fits, bool is_row, int64_t k) {
+    if (!operand->in_place)
+        return BLO_GEMM_PACKED;
+    if (!operand->along_k)
+        return fits ? BLO_GEMM_ALONG_TILE : BLO_GEMM_PACKED;
+    return is_row && (!operand->fixed || k == 1) ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
 }
 
-uint64_t blo_gemm_packed_b_count(const blo_gemm_shape *shape, const blo_gemm_choice *choice) {
-    return (uint64_t)(shape->batch * ceil_div(shape->n, choice->tile_n) * choice->tile_n * shape->k);
+/* Blocks of equal length, where both panels would otherwise leave the cache between two uses. */
+static int64_t block_of(const blo_gemm_shape *shape, const blo_gemm_choice *choice, int64_t m, int64_t n) {
+    int64_t k = ceil_div(shape->k, choice->split);
+    if (m <= choice->tile_m || n <= choice->tile_n || k <= LONG_K)
+        return k;
+    return ceil_div(k, ceil_div(k, K_BLOCK));
+}
+
+void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape, const blo_gemm_operand *a,
+                     const blo_gemm_operand *b, blo_gemm_choice *choice) {
+    bool swapped = is_swapped(shape, a, b);
+    int64_t m = swapped ? shape->n : shape->m, n = swapped ? shape->m : shape->n;
+    const blo_gemm_operand *row = swapped ? b : a, *column = swapped ? a : b;
+    *choice = (blo_gemm_choice){.swapped = swapped, .bytes = column->bytes, .split = split_of(shape)};
+    choose_tile(facts->float_vector_width >= WIDE_FLOATS, m, n, shape->dtype, choice);
+    bool narrow = m <= NARROW || n <= NARROW; /* else packing costs little beside the product */
+    choice->row = narrow && !row->bytes ? way_of(row, m % choice->tile_m == 0, true, shape->k) : BLO_GEMM_PACKED;
+    choice->column = narrow ? way_of(column, n >= choice->tile_n, false, shape->k) : BLO_GEMM_PACKED;
+    choice->block = block_of(shape, choice, m, n);
 }
 
 /* --- sources --- */
 
-char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, char name[64]) {
-    blo_text text = {0};
-    const char *type = blo_dtype_name(dtype);
-    snprintf(name, 64, "blo_gemm_%s_%dx%d_%d", type, choice->tile_m, choice->vector, choice->vectors);
-    blo_text_add(&text,
-                 "#define NAME %s\n#define T %s\n#define V %s%d\n#define VLOAD vload%d\n#define VSTORE vstore%d\n",
-                 name, type, type, choice->vector, choice->vector, choice->vector);
-    blo_text_add(&text, "#define TM %d\n#define W %d\n#define VN %d\n#define TN %d\n#define FOR_ROWS(X)",
-                 choice->tile_m, choice->vector, choice->vectors, choice->tile_n);
+static const char *type_name(blo_dtype dtype) {
+    return dtype == BLO_DOUBLE ? "double" : dtype == BLO_FLOAT ? "float" : "uchar";
+}
+
+static void define_types(blo_text *text, const blo_gemm_choice *choice, blo_dtype dtype, const char *convert) {
+    const char *type = type_name(dtype), *stored = choice->bytes ? "uchar" : type;
+    blo_text_add(text, "#define T %s\n#define S %s\n#define W %d\n#define V %s%d\n", type, stored, choice->vector, type,
+                 choice->vector);
+    blo_text_add(text, "#define VLOAD vload%d\n#define VSTORE vstore%d\n", choice->vector, choice->vector);
+    blo_text_add(text, "#define VLOAD_S(v, p) vload%d(v, p)\n#define TO_V convert_%s%d\n", choice->vector, type,
+                 choice->vector);
+    blo_text_add(text, "#define CONVERT(x) %s\n", choice->bytes ? convert : "(x)");
+    blo_text_add(text, "#define PACKED %d\n#define ALONG_TILE %d\n#define ALONG_K %d\n", BLO_GEMM_PACKED,
+                 BLO_GEMM_ALONG_TILE, BLO_GEMM_ALONG_K);
+}
+
+static void define_tile(blo_text *text, const blo_gemm_choice *choice) {
+    blo_text_add(text, "#define TM %d\n#define VN %d\n#define TN %d\n#define SWAPPED %d\n", choice->tile_m,
+                 choice->vectors, choice->tile_n, choice->swapped);
+    blo_text_add(text, "#define ROW_WAY %d\n#define COLUMN_WAY %d\n#define FOR_ROWS(X)", choice->row, choice->column);
     for (int r = 0; r < choice->tile_m; r++)
-        blo_text_add(&text, " X(%d)", r);
-    blo_text_add(&text,
-                 "\n%s\n#undef NAME\n#undef T\n#undef V\n#undef VLOAD\n#undef VSTORE\n#undef TM\n#undef W\n#undef "
-                 "VN\n#undef TN\n#undef FOR_ROWS\n",
-                 blo_cl_gemm);
+        blo_text_add(text, " X(%d)", r);
+    blo_text_add(text, "\n#define FOR_VECTORS(X, r)");
+    for (int v = 0; v < choice->vectors; v++)
+        blo_text_add(text, " X(r, %d)", v);
+    blo_text_add(text, "\n");
+}
+
+static void undefine(blo_text *text) {
+    static const char *const names[] = {"NAME",       "T",        "S",        "W",           "V",         "VLOAD",
+                                        "VSTORE",     "VLOAD_S",  "TO_V",     "CONVERT",     "PACKED",    "ALONG_K",
+                                        "ALONG_TILE", "TM",       "VN",       "TN",          "SWAPPED",   "ROW_WAY",
+                                        "COLUMN_WAY", "FOR_ROWS", "EPILOGUE", "FOR_VECTORS", "PARAMETERS"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        blo_text_add(text, "#undef %s\n", names[i]);
+}
+
+/* Preprocessor lines must not end inside the epilogue. */
+static void define_epilogue(blo_text *text, const char *statements) {
+    blo_text_add(text, "#define EPILOGUE ");
+    for (const char *c = statements; *c; c++)
+        blo_text_add(text, *c == '\n' ? " \\\n" : "%c", *c);
+    blo_text_add(text, "\n");
+}
+
+char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert,
+                      const blo_gemm_epilogue *epilogue, char name[64]) {
+    blo_text text = {0}, body = {0};
+    define_types(&body, choice, dtype, convert ? convert : "TO_V(x)");
+    define_tile(&body, choice);
+    blo_text_add(&body, "#define PARAMETERS %s\n", epilogue ? epilogue->parameters : "");
+    if (epilogue)
+        define_epilogue(&body, epilogue->text);
+    blo_text_add(&body, "%s\n%s\n", epilogue && epilogue->functions ? epilogue->functions : "", blo_cl_gemm);
+    snprintf(name, 64, "blo_gemm_%s_%dx%d_%016" PRIx64, type_name(dtype), choice->tile_m, choice->tile_n,
+             blo_text_hash(body.data ? body.data : ""));
+    blo_text_add(&text, "#define NAME %s\n", name);
+    blo_text_append(&text, &body);
+    undefine(&text);
+    text.failed = text.failed || body.failed;
+    blo_text_free(&body);
     if (text.failed)
         blo_text_free(&text);
     return text.data;
@@ -83,25 +170,44 @@ char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, char name[
 
 char *blo_gemm_sum_source(blo_dtype dtype, char name[64]) {
     blo_text text = {0};
-    snprintf(name, 64, "blo_gemm_sum_%s", blo_dtype_name(dtype));
-    blo_text_add(&text, "#define NAME %s\n#define T %s\n%s\n#undef NAME\n#undef T\n", name, blo_dtype_name(dtype),
+    snprintf(name, 64, "blo_gemm_sum_%s", type_name(dtype));
+    blo_text_add(&text, "#define NAME %s\n#define T %s\n%s\n#undef NAME\n#undef T\n", name, type_name(dtype),
                  blo_cl_gemm_sum);
     if (text.failed)
         blo_text_free(&text);
     return text.data;
 }
 
-char *blo_gemm_pack_source(const blo_gemm_choice *choice, blo_dtype dtype, const blo_gemm_pack *pack, const char *name,
-                           const char *parameters, const char *names, const char *function) {
+/* --- packing --- */
+
+blo_gemm_pack blo_gemm_packing(const blo_gemm_shape *shape, const blo_gemm_choice *choice, char operand,
+                               const blo_gemm_operand *facts) {
+    bool is_column = (operand == 'a') == choice->swapped;
+    return (blo_gemm_pack){.operand = operand,
+                           .along_k = facts->along_k,
+                           .tile = is_column ? choice->tile_n : choice->tile_m,
+                           .dtype = is_column && choice->bytes ? BLO_UINT8 : shape->dtype};
+}
+
+static int64_t pack_length(const blo_gemm_shape *shape, const blo_gemm_pack *pack) {
+    return pack->operand == 'a' ? shape->m : shape->n;
+}
+
+uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack *pack) {
+    return (uint64_t)(shape->batch * ceil_div(pack_length(shape, pack), pack->tile) * pack->tile * shape->k);
+}
+
+char *blo_gemm_pack_source(const blo_gemm_pack *pack, const char *name, const char *parameters, const char *names,
+                           const char *function) {
     blo_text text = {0};
     bool is_a = pack->operand == 'a';
     blo_text_add(&text, "#define NAME %s\n#define NAME_load %s_load\n#define T %s\n#define PARAMETERS %s\n", name, name,
-                 blo_dtype_name(dtype), parameters);
+                 type_name(pack->dtype), parameters);
     blo_text_add(&text, "%s", function);
     /* the panel runs along i of A and j of B; "across" is the other index, k */
     blo_text_add(&text, "#define LOAD(b, k, t) NAME_load(%s, b, %s)\n", names, is_a ? "t, k" : "k, t");
-    blo_text_add(&text, "#define TILE %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n",
-                 is_a ? choice->tile_m : choice->tile_n, is_a, pack->along_rows == is_a, PACK_BLOCK);
+    blo_text_add(&text, "#define TILE %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n", pack->tile,
+                 is_a, !pack->along_k, PACK_BLOCK);
     blo_text_add(&text,
                  "%s\n#undef NAME\n#undef NAME_load\n#undef T\n#undef PARAMETERS\n#undef LOAD\n#undef TILE\n#undef "
                  "IS_A\n#undef ALONG_PANEL\n#undef BLOCK\n",
@@ -111,30 +217,52 @@ char *blo_gemm_pack_source(const blo_gemm_choice *choice, blo_dtype dtype, const
     return text.data;
 }
 
+void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_pack *pack, size_t global[3], size_t local[3]) {
+    global[0] = (size_t)ceil_div(pack_length(shape, pack), pack->tile);
+    global[1] = (size_t)ceil_div(shape->k, PACK_BLOCK);
+    global[2] = (size_t)shape->batch;
+    local[0] = local[1] = local[2] = 1;
+}
+
 /* --- sizes --- */
+
+/* Panels that one item takes: as many rows as stay in its cache, and columns so that there are items enough. */
+static void share(const blo_gemm_choice *choice, size_t size, int64_t panels_m, int64_t panels_n, int64_t others,
+                  int64_t *group, int64_t *columns) {
+    int64_t most = ROWS_BYTES / ((int64_t)size * choice->tile_m * choice->block);
+    *group = panels_m < most ? panels_m : most > 0 ? most : 1;
+    int64_t groups = ceil_div(panels_m, *group);
+    *columns = panels_n * groups * others / ITEMS_WANTED;
+    *columns = *columns < 1 ? 1 : *columns > panels_n ? panels_n : *columns;
+    int64_t items = groups * ceil_div(panels_n, *columns) * others;
+    if (items < ITEMS_WANTED) /* one column panel each is too few: share out the rows */
+        *group = ceil_div(*group, ceil_div(ITEMS_WANTED, items));
+    *group = ceil_div(panels_m, ceil_div(panels_m, *group));
+}
 
 int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],
                     uint64_t *values) {
-    int64_t panels_m = ceil_div(shape->m, choice->tile_m), panels_n = ceil_div(shape->n, choice->tile_n);
-    int64_t rows = panels_m * shape->batch * choice->split, columns = panels_n;
-    if (rows < ITEMS_WANTED) { /* too few items: share the columns out */
-        int64_t groups = ceil_div(ITEMS_WANTED, rows);
-        columns = ceil_div(panels_n, groups < panels_n ? groups : panels_n);
-    }
-    int64_t items = rows * ceil_div(panels_n, columns), group = items / ITEMS_WANTED;
-    group = group < 1 ? 1 : group > MOST_PANELS ? MOST_PANELS : group;
+    int64_t m = choice->swapped ? shape->n : shape->m, n = choice->swapped ? shape->m : shape->n, k = shape->k;
+    int64_t panels_m = ceil_div(m, choice->tile_m), panels_n = ceil_div(n, choice->tile_n), group, columns;
+    share(choice, blo_dtype_size(shape->dtype), panels_m, panels_n, shape->batch * choice->split, &group, &columns);
     global[0] = (size_t)ceil_div(panels_m, group);
     global[1] = (size_t)ceil_div(panels_n, columns);
     global[2] = (size_t)(shape->batch * choice->split);
     local[0] = local[1] = local[2] = 1;
-    const uint64_t all[] = {(uint64_t)shape->m,
-                            (uint64_t)shape->n,
-                            (uint64_t)shape->k,
-                            (uint64_t)shape->batch,
-                            (uint64_t)ceil_div(shape->k, choice->split),
-                            (uint64_t)columns,
-                            (uint64_t)group};
-    memcpy(values, all, sizeof all);
+    const int64_t all[] = {m,
+                           n,
+                           k,
+                           shape->batch,
+                           ceil_div(k, choice->split),
+                           choice->block,
+                           group,
+                           columns,
+                           m * k,
+                           choice->row == BLO_GEMM_ALONG_K ? k : m,
+                           n * k,
+                           n};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        values[i] = (uint64_t)all[i];
     return (int)(sizeof all / sizeof all[0]);
 }
 
@@ -148,13 +276,4 @@ int blo_gemm_sum_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choi
     values[0] = count;
     values[1] = (uint64_t)choice->split;
     return 2;
-}
-
-void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, const blo_gemm_pack *pack,
-                          size_t global[3], size_t local[3]) {
-    bool is_a = pack->operand == 'a';
-    global[0] = (size_t)ceil_div(is_a ? shape->m : shape->n, is_a ? choice->tile_m : choice->tile_n);
-    global[1] = (size_t)ceil_div(shape->k, PACK_BLOCK);
-    global[2] = (size_t)shape->batch;
-    local[0] = local[1] = local[2] = 1;
 }

@@ -5,14 +5,16 @@
 #include "gemm.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct blo_packed {
     const blo_node *node;
-    bool is_b, transposed;
+    bool along_rows; /* the panels run along the node's last axis but one, else along the last */
     int tile, array;
+    blo_dtype dtype;
 } blo_packed;
 
 typedef struct sizes {
@@ -72,38 +74,106 @@ static bool is_fixed(const blo_lowering *lowering, const blo_node *node) {
     return fixed;
 }
 
-/* Writes the function load(…, b, i, j): element (i, j) of batch b of the operand as the product sees it. */
-static const blo_value *emit_load(blo_emitter *emitter, const blo_node *operand, bool transposed) {
-    blo_indices *indices = &emitter->indices;
-    const blo_index *at[BLO_MAX_RANK];
-    int rank = operand->rank, row = transposed ? rank - 1 : rank - 2, column = transposed ? rank - 2 : rank - 1;
-    int64_t batch = 1;
-    for (int i = 0; i < rank - 2; i++)
-        batch *= operand->shape[i];
-    blo_index_split(indices, blo_index_name(indices, "b", batch, 0), rank - 2, operand->shape, at);
-    at[row] = blo_index_name(indices, "i", operand->shape[row], 0);
-    at[column] = blo_index_name(indices, "j", operand->shape[column], 0);
-    return blo_emit_value(emitter, operand, at);
+/* An operand as the product reads it. */
+typedef struct side {
+    char letter;          /* 'a' or 'b' */
+    const blo_node *node; /* what is packed or read in place: the operand, or the bytes it is a function of */
+    bool transposed;
+    blo_text convert; /* of bytes: gemm.h's CONVERT */
+    blo_gemm_operand facts;
+} side;
+
+static bool constant_of(const blo_node *node, double *value) {
+    while (node->op == BLO_OP_BROADCAST || node->op == BLO_OP_RESHAPE)
+        node = node->in[0];
+    *value = node->attr.value;
+    return node->op == BLO_OP_CONST && isfinite(*value);
 }
 
-/* Which way the operand lies in memory, as far as one can tell: along j unless a transpose shows. */
-static bool lies_along_rows(const blo_node *operand, bool transposed) {
+/* The array of bytes that NODE is a function of, one element of one, if it is a cast of it and arithmetic with
+ * constants; adds that function of the vector x to TEXT. Else NULL. */
+static const blo_node *bytes_of(const blo_lowering *lowering, const blo_node *node, blo_text *text) {
+    static const char signs[] = {[BLO_OP_ADD] = '+', [BLO_OP_SUB] = '-', [BLO_OP_MUL] = '*', [BLO_OP_DIV] = '/'};
+    if (lowering->facts[node->id].root || (node->dtype != BLO_FLOAT && node->dtype != BLO_DOUBLE))
+        return NULL;
+    if (node->op == BLO_OP_CAST && node->in[0]->dtype == BLO_UINT8) {
+        blo_text_add(text, "TO_V(x)");
+        return node->in[0];
+    }
+    if (node->op != BLO_OP_ADD && node->op != BLO_OP_SUB && node->op != BLO_OP_MUL && node->op != BLO_OP_DIV)
+        return NULL;
+    double value;
+    bool second = constant_of(node->in[1], &value);
+    if (!second && !constant_of(node->in[0], &value))
+        return NULL;
+    char number[48];
+    blo_emit_literal(number, sizeof number, node->dtype, value);
+    blo_text_add(text, "(");
+    if (!second)
+        blo_text_add(text, "%s %c ", number, signs[node->op]);
+    const blo_node *bytes = bytes_of(lowering, node->in[second ? 0 : 1], text);
+    if (second)
+        blo_text_add(text, " %c %s", signs[node->op], number);
+    blo_text_add(text, ")");
+    return bytes;
+}
+
+/* The array that holds NODE as it is, or NULL: reshaping moves nothing. */
+static const blo_node *array_of(const blo_lowering *lowering, const blo_node *node) {
+    while (node->op == BLO_OP_RESHAPE && !lowering->facts[node->id].root)
+        node = node->in[0];
+    return node->op == BLO_OP_INPUT || lowering->facts[node->id].root ? node : NULL;
+}
+
+/* Which way the operand lies in memory, as far as one can tell: along its last axis unless a transpose shows. */
+static bool lies_along_rows(const blo_node *operand) {
+    bool along_rows = false;
     while (operand->n_in > 0 && operand->op != BLO_OP_MATMUL && operand->op != BLO_OP_GATHER &&
            operand->op != BLO_OP_SUM) {
         if (operand->op == BLO_OP_PERMUTE)
-            transposed = transposed != (operand->attr.perm[operand->rank - 1] != operand->rank - 1);
+            along_rows = along_rows != (operand->attr.perm[operand->rank - 1] != operand->rank - 1);
         operand = operand->in[0];
     }
-    return transposed;
+    return along_rows;
 }
 
-static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
-                           const blo_node *operand, bool is_b, bool transposed, int array) {
+static side describe(const blo_lowering *lowering, const blo_node *product, char letter) {
+    bool is_a = letter == 'a';
+    side result = {.letter = letter,
+                   .node = product->in[is_a ? 0 : 1],
+                   .transposed = is_a ? product->attr.matmul.transpose_a : product->attr.matmul.transpose_b};
+    const blo_node *bytes = bytes_of(lowering, result.node, &result.convert);
+    result.facts.fixed = is_fixed(lowering, result.node);
+    result.facts.bytes = bytes != NULL;
+    if (bytes)
+        result.node = bytes;
+    result.facts.in_place = array_of(lowering, result.node) != NULL;
+    bool k_is_last = is_a != result.transposed;
+    result.facts.along_k = k_is_last != lies_along_rows(result.node);
+    return result;
+}
+
+/* Writes the function load(…, b, i, j): element (i, j) of batch b of NODE, transposed or not. */
+static const blo_value *emit_load(blo_emitter *emitter, const blo_node *node, bool transposed) {
+    blo_indices *indices = &emitter->indices;
+    const blo_index *at[BLO_MAX_RANK];
+    int rank = node->rank, row = transposed ? rank - 1 : rank - 2, column = transposed ? rank - 2 : rank - 1;
+    int64_t batch = 1;
+    for (int i = 0; i < rank - 2; i++)
+        batch *= node->shape[i];
+    blo_index_split(indices, blo_index_name(indices, "b", batch, 0), rank - 2, node->shape, at);
+    at[row] = blo_index_name(indices, "i", node->shape[row], 0);
+    at[column] = blo_index_name(indices, "j", node->shape[column], 0);
+    return blo_emit_value(emitter, node, at);
+}
+
+static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, const side *operand,
+                           const blo_gemm_pack *pack, int array) {
     blo_text parameters = {0}, names = {0}, function = {0}, key = {0};
     blo_emitter emitter;
     blo_emitter_init(&emitter, lowering, -1, 1);
-    const char *type = blo_type_name(operand->dtype);
-    const blo_value *value = emit_load(&emitter, operand, transposed);
+    const char *type = blo_type_name(pack->dtype);
+    const blo_value *value = emit_load(&emitter, operand->node, operand->transposed);
     blo_status status = no_memory(lowering);
     char name[64], *text = NULL;
     if (!value)
@@ -115,25 +185,25 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
                  type, parameters.data);
     blo_text_append(&function, blo_emit_text(&emitter, 0));
     blo_text_add(&function, "return %s;\n}\n", value->name);
-    blo_gemm_pack pack = {.operand = is_b ? 'b' : 'a', .along_rows = lies_along_rows(operand, transposed)};
-    blo_text_add(&key, "%s %d %d %d %d", function.data, is_b, pack.along_rows, choice->tile_m, choice->tile_n);
+    blo_text_add(&key, "%s %c %d %d", function.data, pack->operand, pack->along_k, pack->tile);
     if (function.failed || key.failed || names.failed || parameters.failed)
         goto done;
     snprintf(name, sizeof name, "blo_pack_%016" PRIx64, blo_text_hash(key.data));
-    text = blo_gemm_pack_source(choice, operand->dtype, &pack, name, parameters.data, names.data, function.data);
+    text = blo_gemm_pack_source(pack, name, parameters.data, names.data, function.data);
     blo_plan_step *step = text ? blo_lower_step(lowering) : NULL;
     if (!step || !(step->name = strdup(name)))
         goto done;
     step->text = text;
     text = NULL;
-    step->fixed = lowering->arrays[array].kept = is_fixed(lowering, operand);
+    step->fixed = lowering->arrays[array].kept = operand->facts.fixed;
     emitter.arrays[emitter.n_arrays++] = array;
     blo_emit_arguments(&emitter, step);
+    bool is_b = pack->operand == 'b';
     uint64_t values[3] = {(uint64_t)shape->batch, (uint64_t)(is_b ? shape->k : shape->m),
                           (uint64_t)(is_b ? shape->n : shape->k)};
     for (int i = 0; i < 3; i++)
         step->arguments[step->n_arguments++] = (blo_plan_argument){.value = values[i]};
-    blo_gemm_pack_launch(shape, choice, &pack, step->global, step->local);
+    blo_gemm_pack_launch(shape, pack, step->global, step->local);
     status = BLO_OK;
 done:
     free(text);
@@ -145,30 +215,38 @@ done:
     return status;
 }
 
-/* The array of the packed operand, packing it if no product before did; -1: no memory. */
-static int packed_operand(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
-                          const blo_node *operand, bool is_b, bool transposed) {
-    int tile = is_b ? choice->tile_n : choice->tile_m;
-    for (int i = 0; i < lowering->n_packed; i++) {
-        const blo_packed *p = &lowering->packed[i];
-        if (p->node == operand && p->is_b == is_b && p->transposed == transposed && p->tile == tile)
-            return p->array;
-    }
-    uint64_t count = is_b ? blo_gemm_packed_b_count(shape, choice) : blo_gemm_packed_a_count(shape, choice);
-    int array = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, operand->dtype, (int64_t)count);
+static bool remember_packed(blo_lowering *lowering, const blo_packed *packed) {
     if (lowering->n_packed == lowering->packed_capacity) {
         int capacity = lowering->packed_capacity ? 2 * lowering->packed_capacity : 8;
-        blo_packed *packed = realloc(lowering->packed, (size_t)capacity * sizeof *packed);
-        if (!packed)
-            return -1;
-        lowering->packed = packed;
+        blo_packed *grown = realloc(lowering->packed, (size_t)capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        lowering->packed = grown;
         lowering->packed_capacity = capacity;
     }
-    if (array < 0 || add_pack(lowering, shape, choice, operand, is_b, transposed, array) != BLO_OK)
-        return -1;
-    lowering->packed[lowering->n_packed++] =
-        (blo_packed){.node = operand, .is_b = is_b, .transposed = transposed, .tile = tile, .array = array};
-    return array;
+    lowering->packed[lowering->n_packed++] = *packed;
+    return true;
+}
+
+/* The array of the packed operand, packing it if no product before did; -1: no memory. */
+static int packed_operand(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                          const side *operand) {
+    blo_gemm_pack pack = blo_gemm_packing(shape, choice, operand->letter, &operand->facts);
+    blo_packed packed = {.node = operand->node,
+                         .along_rows = (operand->letter == 'a') != operand->transposed,
+                         .tile = pack.tile,
+                         .dtype = pack.dtype};
+    for (int i = 0; i < lowering->n_packed; i++) {
+        const blo_packed *p = &lowering->packed[i];
+        if (p->node == packed.node && p->along_rows == packed.along_rows && p->tile == packed.tile &&
+            p->dtype == packed.dtype)
+            return p->array;
+    }
+    int64_t count = (int64_t)blo_gemm_packed_count(shape, &pack);
+    packed.array = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, pack.dtype, count);
+    bool done = packed.array >= 0 && add_pack(lowering, shape, operand, &pack, packed.array) == BLO_OK &&
+                remember_packed(lowering, &packed);
+    return done ? packed.array : -1;
 }
 
 /* One launch of a kernel of gemm.h on ARRAYS[n], followed by its VALUES. */
@@ -189,30 +267,55 @@ static blo_status add_gemm_step(blo_lowering *lowering, char *text, const char *
     return BLO_OK;
 }
 
-static blo_status own_product(blo_lowering *lowering, const blo_node *node) {
-    sizes s = sizes_of(node);
-    blo_gemm_shape shape = {.dtype = node->dtype, .batch = s.batch, .m = s.m, .n = s.n, .k = s.k};
-    blo_gemm_choice choice;
-    blo_gemm_choose(lowering->device, &shape, &choice);
-    int a = packed_operand(lowering, &shape, &choice, node->in[0], false, node->attr.matmul.transpose_a);
-    int b = packed_operand(lowering, &shape, &choice, node->in[1], true, node->attr.matmul.transpose_b);
-    int result = blo_lower_node_array(lowering, node), target = result;
-    if (choice.split > 1)
-        target = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, choice.split * s.batch * s.m * s.n);
-    if (a < 0 || b < 0 || target < 0 || result < 0)
+static int operand_array(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                         const side *operand, blo_gemm_way way) {
+    if (way == BLO_GEMM_PACKED)
+        return packed_operand(lowering, shape, choice, operand);
+    return blo_lower_node_array(lowering, array_of(lowering, operand->node));
+}
+
+/* The kernel of the tiles, from the operands into array TARGET. */
+static blo_status add_tiles(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                            const side *row, const side *column, int target) {
+    int arrays[3] = {operand_array(lowering, shape, choice, row, choice->row),
+                     operand_array(lowering, shape, choice, column, choice->column), target};
+    if (arrays[0] < 0 || arrays[1] < 0 || target < 0)
         return no_memory(lowering);
     char name[64];
     size_t global[3], local[3];
     uint64_t values[BLO_GEMM_VALUES];
-    int n_values = blo_gemm_launch(&shape, &choice, global, local, values);
-    char *text = blo_gemm_source(&choice, node->dtype, name);
-    blo_status status =
-        add_gemm_step(lowering, text, name, 3, (const int[]){a, b, target}, n_values, values, global, local);
-    if (status != BLO_OK || choice.split == 1)
-        return status;
-    n_values = blo_gemm_sum_launch(&shape, &choice, global, local, values);
-    text = blo_gemm_sum_source(node->dtype, name);
-    return add_gemm_step(lowering, text, name, 2, (const int[]){target, result}, n_values, values, global, local);
+    int n_values = blo_gemm_launch(shape, choice, global, local, values);
+    char *text = blo_gemm_source(choice, shape->dtype, column->convert.data, NULL, name);
+    return add_gemm_step(lowering, text, name, 3, arrays, n_values, values, global, local);
+}
+
+static blo_status add_sum(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                          int partial, int result) {
+    char name[64];
+    size_t global[3], local[3];
+    uint64_t values[BLO_GEMM_VALUES];
+    int n_values = blo_gemm_sum_launch(shape, choice, global, local, values);
+    char *text = blo_gemm_sum_source(shape->dtype, name);
+    return add_gemm_step(lowering, text, name, 2, (const int[]){partial, result}, n_values, values, global, local);
+}
+
+static blo_status own_product(blo_lowering *lowering, const blo_node *node) {
+    sizes s = sizes_of(node);
+    blo_gemm_shape shape = {.dtype = node->dtype, .batch = s.batch, .m = s.m, .n = s.n, .k = s.k};
+    blo_gemm_choice choice;
+    side a = describe(lowering, node, 'a'), b = describe(lowering, node, 'b');
+    blo_gemm_choose(lowering->device, &shape, &a.facts, &b.facts, &choice);
+    int result = blo_lower_node_array(lowering, node), target = result;
+    if (choice.split > 1)
+        target = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, choice.split * s.batch * s.m * s.n);
+    blo_status status = a.convert.failed || b.convert.failed || result < 0 ? no_memory(lowering) : BLO_OK;
+    if (status == BLO_OK)
+        status = add_tiles(lowering, &shape, &choice, choice.swapped ? &b : &a, choice.swapped ? &a : &b, target);
+    if (status == BLO_OK && choice.split > 1)
+        status = add_sum(lowering, &shape, &choice, target, result);
+    blo_text_free(&a.convert);
+    blo_text_free(&b.convert);
+    return status;
 }
 
 blo_status blo_lower_product(blo_lowering *lowering, const blo_node *node) {
