@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "profile.h"
 #include "progress.h"
 #include "session.h"
 
@@ -231,7 +232,9 @@ static int save_result(run *r) {
     json_object_set_new(result, "seconds_loop", json_real(median(r->loops, r->done)));
     json_object_set_new(result, "seconds_backward", json_real(median(r->backwards, r->done)));
     session_report(result, r->problem->context);
-    int status = run_folder_json(&r->folder, "result.json", result);
+    int status = profile_report(r->problem->context, result);
+    if (status == EXIT_DONE)
+        status = run_folder_json(&r->folder, "result.json", result);
     json_decref(result);
     return status;
 }
@@ -261,8 +264,6 @@ static void print_table(run *r) {
     printf("  %-20s %10.4f s (median)\n", "loop", median(r->loops, r->done));
     printf("  %-20s %10.4f s (median)\n", "backward", median(r->backwards, r->done));
     printf("  %-20s %10.1f MiB at most\n", "device memory", (double)statistics.peak_device_bytes / (1 << 20));
-    if (r->saves)
-        printf("files in %s\n", r->folder.path);
 }
 
 /* --- the run --- */
@@ -331,10 +332,12 @@ int cleaning_run(cleaning_problem *problem, const json_t *config) {
     int status = open_run(&r, config);
     if (status == EXIT_DONE) {
         status = iterations(&r);
-        if (r.saves && save_end(&r) != EXIT_DONE)
-            status = EXIT_FAILED;
         if (r.done)
             print_table(&r);
+        if ((r.saves ? save_end(&r) : profile_report(problem->context, NULL)) != EXIT_DONE)
+            status = EXIT_FAILED;
+        if (r.saves && r.done)
+            printf("files in %s\n", r.folder.path);
         if (interrupt_asked() && status == EXIT_DONE)
             status = complain(EXIT_FAILED, "interrupted after %d of %lld upper iterations", r.done,
                               (long long)problem->settings->iterations);

@@ -9,7 +9,7 @@ typedef struct cleaning_settings {
     const char *data, *corruption_mode, *model, *activation, *device, *dtype, *gemm, *output;
     int64_t train, validation, test, batch, hidden, steps, iterations, memory, seed;
     double corruption, lower_rate, upper_rate, init_rate;
-    bool truncation, initialization_auxiliary, warm_start;
+    bool truncation, initialization_auxiliary, warm_start, profile;
 } cleaning_settings;
 
 #endif

@@ -58,6 +58,8 @@ static const option_spec options[] = {
      "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
     {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
+    {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
+     "time every kernel on the device: a table at the end, and in result.json"},
     {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
     {0}};
 #undef AT
@@ -110,7 +112,7 @@ int command_hyper_cleaning(int argc, char **argv) {
     if (status == EXIT_DONE)
         status = cleaning_data_load(&data, &s);
     if (status == EXIT_DONE)
-        status = session_open(&context, s.device, s.gemm, s.dtype, s.memory, s.seed);
+        status = session_open(&context, s.device, s.gemm, s.dtype, s.memory, s.seed, s.profile);
     if (status == EXIT_DONE)
         status = cleaning_data_upload(&data, context);
     if (status == EXIT_DONE)

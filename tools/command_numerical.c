@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "options.h"
+#include "profile.h"
 #include "progress.h"
 #include "run_folder.h"
 #include "session.h"
@@ -12,7 +13,7 @@
 typedef struct settings {
     int64_t steps, iterations, memory, seed;
     double lower_rate, upper_rate, x0, y0;
-    bool projection, truncation, initialization_auxiliary;
+    bool projection, truncation, initialization_auxiliary, profile;
     const char *device, *dtype, *gemm, *output;
 } settings;
 
@@ -48,6 +49,8 @@ static const option_spec options[] = {
      "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type"},
     {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products (this example has none)"},
+    {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
+     "time every kernel on the device: a table at the end, and in result.json"},
     {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
     {0}};
 #undef AT
@@ -192,7 +195,9 @@ static int save(const problem *p, run_folder *folder, const double *row) {
     json_object_set_new(result, "max_loss_iter_histogram", histogram);
     json_object_set_new(result, "seconds", json_real(p->seconds));
     session_report(result, p->context);
-    int status = run_folder_flush(folder);
+    int status = profile_report(p->context, result);
+    if (status == EXIT_DONE)
+        status = run_folder_flush(folder);
     if (status == EXIT_DONE)
         status = run_folder_json(folder, "result.json", result);
     json_decref(result);
@@ -220,7 +225,7 @@ static int run(problem *p, run_folder *folder) {
     if (p->done)
         printf("x %.6f, z %.6f: distance to the solution (11 pi / 4, -2) is %.6f; %.3f ms per upper iteration\n", p->x,
                p->z, hypot(p->x - solution, p->z + 2), 1e3 * p->seconds / p->done);
-    if (folder && save(p, folder, row) != EXIT_DONE)
+    if ((folder ? save(p, folder, row) : profile_report(p->context, NULL)) != EXIT_DONE)
         status = EXIT_FAILED;
     if (interrupt_asked() && status == EXIT_DONE)
         status = complain(EXIT_FAILED, "interrupted after %d of %lld upper iterations", p->done,
@@ -250,7 +255,7 @@ int command_numerical(int argc, char **argv) {
     int status = options_parse(&command, argc, argv, &s, &config, &help);
     if (status != EXIT_DONE || help)
         goto done;
-    status = session_open(&p.context, s.device, s.gemm, s.dtype, s.memory, s.seed);
+    status = session_open(&p.context, s.device, s.gemm, s.dtype, s.memory, s.seed, s.profile);
     if (status != EXIT_DONE)
         goto done;
     p.y = p.z = s.y0;

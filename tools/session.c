@@ -7,7 +7,7 @@
 #include "options.h"
 
 int session_open(blo_context **context, const char *device, const char *gemm, const char *dtype, int64_t memory,
-                 int64_t seed) {
+                 int64_t seed, bool profile) {
     char message[1024];
     blo_context_options options;
     blo_context_options_default(&options);
@@ -15,6 +15,7 @@ int session_open(blo_context **context, const char *device, const char *gemm, co
     options.gemm = !strcmp(gemm, "own") ? BLO_GEMM_OWN : !strcmp(gemm, "clblast") ? BLO_GEMM_CLBLAST : BLO_GEMM_AUTO;
     options.memory_budget = (uint64_t)memory;
     options.seed = (uint64_t)seed;
+    options.profile = profile;
     if (blo_context_create(&options, context, message, sizeof message) != BLO_OK)
         return complain(EXIT_FAILED, "%s%s%s%s", device ? "--device " : "", device ? device : "", device ? ": " : "",
                         message);

@@ -7,7 +7,7 @@
 
 /* Opens the device; complaints are printed. GEMM: "auto", "clblast" or "own"; DTYPE is checked against the device. */
 int session_open(blo_context **context, const char *device, const char *gemm, const char *dtype, int64_t memory,
-                 int64_t seed);
+                 int64_t seed, bool profile);
 double session_seconds(void);
 /* The statistics that every result.json holds. */
 void session_report(json_t *result, const blo_context *context);

@@ -18,6 +18,7 @@ typedef struct blo_context_options {
     uint64_t seed;            /* of the context's random generator; default 0 */
     const char *cache_folder; /* where built programs are kept; NULL: the user's cache folder; "": nowhere */
     const char *dump_folder;  /* every emitted kernel is written there as a .cl file; NULL: not */
+    bool profile;             /* times every launch on the device, see blo_context_profile_row(); default false */
 } blo_context_options;
 
 /* Counters since the context was made. */
@@ -53,6 +54,30 @@ BLO_API void blo_context_statistics(const blo_context *context, blo_statistics *
 BLO_API const char *blo_context_device_name(const blo_context *context);
 BLO_API bool blo_context_has_double(const blo_context *context);
 BLO_API uint64_t blo_context_memory_budget(const blo_context *context);
+
+/* What was launched for one purpose, in a context opened with profile. */
+typedef struct blo_profile_row {
+    const char *part;  /* "step", "F", "sweep" (of a lower loop), "F's gradient", "objective", "transfers", "other" */
+    const char *what;  /* for example "matmul 5000x784x10"; both texts live as long as the context */
+    blo_dtype dtype;   /* of the arithmetic */
+    uint64_t launches; /* until the host last waited */
+    double seconds;    /* on the device, of all launches */
+    double median_seconds; /* of one launch */
+    double flops, bytes;   /* of all launches: multiplications and additions, and array elements read and written */
+} blo_profile_row;
+
+/* Number of rows of the profile, some of which may have no launches; 0 unless the context was opened with profile. */
+BLO_API int blo_context_profile_rows(const blo_context *context);
+
+/* Row INDEX, 0 ... rows - 1. Errors: ARGUMENT; DEVICE, once, if the times of some launch could
+ * not be had: they are not in the rows. */
+BLO_API blo_status blo_context_profile_row(blo_context *context, int index, blo_profile_row *row);
+
+/* What the device can do at most with DTYPE, FLOAT or DOUBLE: floating-point operations per second (a fused
+ * multiply-add is two) and bytes read from its memory per second. Either may be NULL. Measured at the first call, in
+ * about half a second, with as much of the pool as 256 MiB; waits. Errors: DTYPE, BUDGET, MEMORY, BUILD, DEVICE. */
+BLO_API blo_status blo_context_measure_peak(blo_context *context, blo_dtype dtype, double *flops_per_second,
+                                            double *bytes_per_second);
 
 /* Number of OpenCL devices, over all platforms, in the order of their indices. */
 BLO_API int blo_device_count(void);

@@ -121,8 +121,17 @@ fail:
     return status;
 }
 
+/* How the profile calls the plan's launches. */
+static const char *part_of(const blo_lower_solver *solver, const blo_program *program, bool adjoint) {
+    if (program->key.kind == BLO_PROGRAM_STEP)
+        return adjoint ? "sweep" : "step";
+    if (program->key.objective != solver->upper_objective || program->key.user != solver->user)
+        return "objective";
+    return adjoint ? "F's gradient" : "F";
+}
+
 /* A plan whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
-static blo_status make_plan(const blo_lower_solver *solver, const blo_program *program, int n, blo_node *const *outputs,
+static blo_status make_plan(const blo_lower_solver *solver, blo_program *program, int n, blo_node *const *outputs,
                             blo_plan **plan) {
     bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
     if (!fixed)
@@ -133,6 +142,8 @@ static blo_status make_plan(const blo_lower_solver *solver, const blo_program *p
                    (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step);
     }
     blo_status status = blo_plan_create(solver->context, n, outputs, fixed, plan);
+    if (status == BLO_OK)
+        blo_plan_set_part(*plan, part_of(solver, program, plan == &program->adjoint));
     free(fixed);
     return status;
 }

@@ -12,15 +12,17 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     size_t lda = call->transpose_a ? m : k, ldb = call->transpose_b ? k : n;
     cl_mem a = call->a->memory, b = call->b->memory, c = call->c->memory;
     CLBlastStatusCode code = (CLBlastStatusCode)blo_fault(context);
+    cl_event before = blo_profile_marker(context), event, *timed = blo_profile_event(context, &event);
     context->counters.launches++;
     if (code == CLBlastSuccess && call->dtype == BLO_DOUBLE)
         code = CLBlastDgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0, a, call->a_offset, lda, m * k, b,
                                           call->b_offset, ldb, k * n, 0.0, c, call->c_offset, n, m * n,
-                                          (size_t)call->batch, &context->queue, NULL);
+                                          (size_t)call->batch, &context->queue, timed);
     else if (code == CLBlastSuccess)
         code = CLBlastSgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0f, a, call->a_offset, lda, m * k,
                                           b, call->b_offset, ldb, k * n, 0.0f, c, call->c_offset, n, m * n,
-                                          (size_t)call->batch, &context->queue, NULL);
+                                          (size_t)call->batch, &context->queue, timed);
+    blo_profile_note(context, call->row, before, event);
     return blo_check(context, (cl_int)code, "CLBlast's GEMM");
 }
 #else

@@ -34,8 +34,10 @@ static blo_status open_device(blo_context *context, const blo_context_options *o
         return status;
     code = blo_fault(context);
     if (code == CL_SUCCESS)
-        context->queue = clCreateCommandQueue(context->context, context->device, 0, &code);
-    return blo_check(context, code, "clCreateCommandQueue");
+        context->queue = clCreateCommandQueue(context->context, context->device,
+                                              options->profile ? CL_QUEUE_PROFILING_ENABLE : 0, &code);
+    status = blo_check(context, code, "clCreateCommandQueue");
+    return status == BLO_OK && options->profile ? blo_profile_open(context) : status;
 }
 
 static blo_status take_options(blo_context *context, const blo_context_options *options) {
@@ -84,6 +86,7 @@ void blo_context_destroy(blo_context *context) {
         clFinish(context->queue);
     blo_after_wait(context, false, 0);
     blo_flag_release(context);
+    blo_profile_close(context);
     blo_pool_trim(context);
     for (int i = 0; i < context->n_programs; i++) {
         clReleaseProgram(context->programs[i].program);

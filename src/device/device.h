@@ -65,6 +65,23 @@ blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_
                            size_t target_offset, size_t bytes);
 blo_status blo_buffer_zero(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes);
 
+/* --- the profile: where the context was opened with it, launches are timed by rows --- */
+
+bool blo_context_profiles(const blo_context *context);
+/* What a row stands for: PART of the work (a literal: "step"), WHAT is computed (copied), and the cost of one launch.
+ */
+typedef struct blo_work {
+    const char *part, *what;
+    blo_dtype dtype;
+    double flops, bytes;
+} blo_work;
+/* A new row; its number, from 1, to be given to kernels and library calls. 0: nothing is profiled, or no memory for it.
+ */
+int blo_profile_add(blo_context *context, const blo_work *work);
+void blo_profile_set_part(blo_context *context, int number, const char *part);
+/* Adds the cost of one launch that is not the same for all. */
+void blo_profile_charge(blo_context *context, int number, double flops, double bytes);
+
 /* --- tensors: what rooms above see of them --- */
 blo_context *blo_tensor_context(const blo_tensor *tensor);
 blo_buffer *blo_tensor_buffer(const blo_tensor *tensor); /* offset 0 */
@@ -88,6 +105,8 @@ typedef struct blo_kernel blo_kernel; /* a kernel object with its own bound argu
  * built once. On failure nothing is given. Errors: BUILD (with the log), MEMORY, DEVICE. */
 blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels);
 void blo_kernel_release(blo_kernel *kernel); /* NULL is allowed */
+/* Its launches are of row NUMBER of the profile. */
+void blo_kernel_set_row(blo_kernel *kernel, int number);
 
 /* Arguments are bound until bound again. Offsets of arrays are passed as separate ulong arguments by the caller. */
 blo_status blo_kernel_set_buffer(blo_kernel *kernel, int index, const blo_buffer *buffer);
@@ -107,6 +126,7 @@ typedef struct blo_gemm_call {
     const blo_buffer *a, *b;
     blo_buffer *c;
     uint64_t a_offset, b_offset, c_offset; /* elements */
+    int row;                               /* of the profile */
 } blo_gemm_call;
 blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call);
 

@@ -71,6 +71,8 @@ blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffe
         status = blo_kernel_set_int(*kernel, 5, (int32_t)tag);
     if (status != BLO_OK)
         return status;
+    blo_kernel_set_row(*kernel, BLO_PROFILE_CHECK);
+    blo_profile_charge(context, BLO_PROFILE_CHECK, 0, (double)(count * blo_dtype_size(dtype)));
     const size_t global = (size_t)((count + CHUNK - 1) / CHUNK), local = 1;
     context->flag_used = true;
     return blo_kernel_launch(*kernel, 1, &global, context->facts.is_cpu ? &local : NULL);
@@ -96,6 +98,8 @@ blo_status blo_flag_commit(blo_context *context, blo_dtype dtype, const blo_buff
         status = blo_kernel_set_buffer(*kernel, 5, context->flag);
     if (status != BLO_OK)
         return status;
+    blo_kernel_set_row(*kernel, BLO_PROFILE_COMMIT);
+    blo_profile_charge(context, BLO_PROFILE_COMMIT, (double)count, 3.0 * (double)(count * blo_dtype_size(dtype)));
     const size_t local = COMMIT_GROUP, global = (size_t)((count + local - 1) / local) * local;
     return blo_kernel_launch(*kernel, 1, &global, &local);
 }

@@ -11,6 +11,7 @@
 struct blo_kernel {
     blo_context *context;
     cl_kernel kernel;
+    int row; /* of the profile, 0: none yet */
 };
 
 static const char preamble[] = "#pragma OPENCL FP_CONTRACT OFF\n"
@@ -241,6 +242,17 @@ void blo_kernel_release(blo_kernel *kernel) {
     free(kernel);
 }
 
+void blo_kernel_set_row(blo_kernel *kernel, int number) {
+    kernel->row = number;
+}
+
+/* A row for a kernel that nobody described, by the kernel's name. */
+static int unnamed_row(const blo_kernel *kernel) {
+    char name[128] = "";
+    clGetKernelInfo(kernel->kernel, CL_KERNEL_FUNCTION_NAME, sizeof name - 1, name, NULL);
+    return blo_profile_add(kernel->context, &(blo_work){.part = "other", .what = name});
+}
+
 /* --- arguments and launches --- */
 
 static blo_status set_argument(blo_kernel *kernel, int index, size_t size, const void *value) {
@@ -268,10 +280,15 @@ blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *g
     for (int i = 0; i < dimensions; i++)
         if (global[i] == 0)
             return BLO_OK;
-    kernel->context->counters.launches++;
-    cl_int code = blo_fault(kernel->context);
+    blo_context *context = kernel->context;
+    context->counters.launches++;
+    cl_event event, *timed = blo_profile_event(context, &event);
+    cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
-        code = clEnqueueNDRangeKernel(kernel->context->queue, kernel->kernel, (cl_uint)dimensions, NULL, global, local,
-                                      0, NULL, NULL);
-    return blo_check(kernel->context, code, "clEnqueueNDRangeKernel");
+        code = clEnqueueNDRangeKernel(context->queue, kernel->kernel, (cl_uint)dimensions, NULL, global, local, 0, NULL,
+                                      timed);
+    if (timed && !kernel->row)
+        kernel->row = unnamed_row(kernel);
+    blo_profile_note(context, kernel->row, NULL, event);
+    return blo_check(context, code, "clEnqueueNDRangeKernel");
 }

@@ -16,6 +16,12 @@ typedef struct blo_staging { /* host memory that a queued write still reads; fre
     struct blo_staging *next;
 } blo_staging;
 
+typedef struct blo_profile blo_profile;
+
+typedef struct blo_peak { /* 0: not measured yet */
+    double flops_per_second, bytes_per_second;
+} blo_peak;
+
 struct blo_context {
     cl_platform_id platform;
     cl_device_id device;
@@ -39,6 +45,8 @@ struct blo_context {
     blo_buffer *flag;                 /* one uint, 0: nothing flagged */
     bool flag_used;                   /* a check was queued since the flag was last known to be clear */
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
+    blo_profile *profile;             /* NULL: nothing is profiled */
+    blo_peak peak[2];                 /* float, double */
 };
 
 struct blo_buffer {
@@ -66,6 +74,31 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag);
 /* Queues the read of the flag into FLAG if a check was queued since it was last known to be clear. */
 blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
 void blo_flag_release(blo_context *context);
+
+/* --- the profile (profile.c) --- */
+/* Rows that every profile has. */
+enum {
+    BLO_PROFILE_WRITE = 1,
+    BLO_PROFILE_READ,
+    BLO_PROFILE_COPY,
+    BLO_PROFILE_ZERO,
+    BLO_PROFILE_CHECK,
+    BLO_PROFILE_COMMIT
+};
+blo_status blo_profile_open(blo_context *context);
+void blo_profile_close(blo_context *context);
+/* What to give to an enqueueing call as its event: EVENT, or NULL where nothing is profiled. *EVENT is NULL then. */
+cl_event *blo_profile_event(const blo_context *context, cl_event *event);
+/* A marker whose end is where what is queued next begins, for calls that queue several kernels; NULL: no profile. */
+cl_event blo_profile_marker(blo_context *context);
+/* Notes a launch of row NUMBER and takes the events (NULL: does nothing); what goes wrong is told when the profile is
+ * read. BEFORE: NULL or a marker. */
+void blo_profile_note(blo_context *context, int number, cl_event before, cl_event event);
+/* After a wait: takes the times of all launches noted. */
+void blo_profile_drain(blo_context *context);
+
+/* The two kernels of cl/peak.cl, multiply-adds and reads, for vectors of WIDTH (peak.c). */
+blo_status blo_peak_kernels(blo_context *context, blo_dtype dtype, int width, blo_kernel *kernels[2]);
 
 /* The user's folder for built programs, malloc'ed; NULL: none. */
 char *blo_cache_folder(const char *wanted);

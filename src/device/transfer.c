@@ -23,6 +23,7 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
         free(context->staged);
         context->staged = next;
     }
+    blo_profile_drain(context);
     if (!is_read)
         return BLO_OK;
     blo_status cleared = flag ? blo_buffer_zero(context, context->flag, 0, sizeof flag) : BLO_OK;
@@ -34,6 +35,13 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
     return blo_fail(context, BLO_ERROR_NUMERIC,
                     "a NaN or an infinity in the backward sweep at lower step %u; the gradients are as they were",
                     (unsigned)flag);
+}
+
+/* Of the profile: a transfer that touches BYTES. */
+static void note(blo_context *context, int row, size_t bytes, cl_event event) {
+    if (event)
+        blo_profile_charge(context, row, 0, (double)bytes);
+    blo_profile_note(context, row, NULL, event);
 }
 
 blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes, const void *source) {
@@ -51,10 +59,12 @@ blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t off
         from = staging + 1;
     } else
         context->counters.waits++;
+    cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = clEnqueueWriteBuffer(context->queue, buffer->memory, wait ? CL_TRUE : CL_FALSE, offset, bytes, from, 0,
-                                    NULL, NULL);
+                                    NULL, timed);
+    note(context, BLO_PROFILE_WRITE, bytes, event);
     return blo_check(context, code, "clEnqueueWriteBuffer");
 }
 
@@ -63,9 +73,11 @@ blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_
         return BLO_OK;
     cl_uint flag = 0;
     blo_status status = blo_queue_flag_read(context, &flag);
+    cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
-        code = clEnqueueReadBuffer(context->queue, buffer->memory, CL_TRUE, offset, bytes, target, 0, NULL, NULL);
+        code = clEnqueueReadBuffer(context->queue, buffer->memory, CL_TRUE, offset, bytes, target, 0, NULL, timed);
+    note(context, BLO_PROFILE_READ, bytes, event);
     if (code != CL_SUCCESS)
         clFinish(context->queue); /* a queued read may still write to FLAG, queued writes read what is staged */
     context->counters.waits++;
@@ -78,10 +90,12 @@ blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_
                            size_t target_offset, size_t bytes) {
     if (bytes == 0)
         return BLO_OK;
+    cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = clEnqueueCopyBuffer(context->queue, source->memory, target->memory, source_offset, target_offset, bytes,
-                                   0, NULL, NULL);
+                                   0, NULL, timed);
+    note(context, BLO_PROFILE_COPY, 2 * bytes, event);
     return blo_check(context, code, "clEnqueueCopyBuffer");
 }
 
@@ -89,8 +103,10 @@ blo_status blo_buffer_zero(blo_context *context, blo_buffer *buffer, size_t offs
     const cl_uchar zero = 0;
     if (bytes == 0)
         return BLO_OK;
+    cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
-        code = clEnqueueFillBuffer(context->queue, buffer->memory, &zero, sizeof zero, offset, bytes, 0, NULL, NULL);
+        code = clEnqueueFillBuffer(context->queue, buffer->memory, &zero, sizeof zero, offset, bytes, 0, NULL, timed);
+    note(context, BLO_PROFILE_ZERO, bytes, event);
     return blo_check(context, code, "clEnqueueFillBuffer");
 }

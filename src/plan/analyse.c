@@ -46,7 +46,7 @@ static void materialise(blo_lowering *lowering, blo_node *node) {
         lowering->facts[node->id].root = true;
 }
 
-static int64_t cost_of(blo_op op) {
+int64_t blo_op_cost(blo_op op) {
     switch (op) {
     case BLO_OP_EXP:
     case BLO_OP_LOG:
@@ -154,7 +154,7 @@ static void materialise_operands(blo_lowering *lowering, const blo_node *node) {
 static void describe(blo_lowering *lowering, blo_node *node) {
     blo_node_facts *facts = &lowering->facts[node->id];
     facts->row = -1;
-    facts->cost = cost_of(node->op);
+    facts->cost = blo_op_cost(node->op);
     for (int i = 0; i < node->n_in; i++) {
         blo_node_facts operand = seen(lowering, node, i);
         if ((operand.row >= 0 && !keeps_rows(node, operand.row)) || operand.cost > MAX_COST)

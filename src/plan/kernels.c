@@ -374,7 +374,7 @@ static blo_status product_kernels(blo_lowering *lowering, const blo_group *group
 blo_status blo_lower_kernels(blo_lowering *lowering) {
     blo_status status = BLO_OK;
     for (int i = 0; i < lowering->n_groups && status == BLO_OK; i++) {
-        int index = lowering->order[i];
+        int index = lowering->order[i], first = lowering->n_steps;
         const blo_group *group = &lowering->groups[index];
         switch (group->kind) {
         case BLO_GROUP_ELEMENTWISE: status = elementwise_kernel(lowering, group, index); break;
@@ -382,6 +382,8 @@ blo_status blo_lower_kernels(blo_lowering *lowering) {
         case BLO_GROUP_SCATTER: status = scatter_kernel(lowering, group, index); break;
         case BLO_GROUP_PRODUCT: status = product_kernels(lowering, group, index); break;
         }
+        for (int s = first; s < lowering->n_steps; s++)
+            lowering->steps[s].group = index;
     }
     return status;
 }

@@ -5,6 +5,7 @@
  *   emit.c      the OpenCL C of values at symbolic indices (index.c)
  *   kernels.c   groups -> kernels: elementwise, reductions, scatter; product.c: matrix products
  *   memory.c    where temporaries lie in the scratch
+ *   describe.c  what each launch computes and costs, in words and numbers, where a profile is wanted
  *   plan.c      the plan itself: building, binding, queueing */
 #ifndef BLO_PLAN_LOWER_H
 #define BLO_PLAN_LOWER_H
@@ -43,6 +44,8 @@ typedef struct blo_binding {
     uint64_t serial, offset; /* of the buffer (0: none); in bytes */
 } blo_binding;
 
+enum { BLO_STEP_WHAT = 96 };
+
 typedef struct blo_plan_step {
     char *name, *text; /* kernel source, owned; NULL for a library call */
     int n_arguments;
@@ -50,6 +53,12 @@ typedef struct blo_plan_step {
     size_t global[3], local[3];
     blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
     bool fixed;         /* computes kept arrays */
+    int group;          /* that it is a launch of */
+    /* for the profile: */
+    char what[BLO_STEP_WHAT];
+    blo_dtype dtype;
+    double flops, bytes;
+    int row;
     blo_kernel *kernel;
     blo_binding bound[BLO_MAX_ARGUMENTS]; /* what the array arguments were last bound to */
 } blo_plan_step;
@@ -115,6 +124,7 @@ blo_status blo_lower_analyse(blo_lowering *lowering);
 blo_status blo_lower_group(blo_lowering *lowering);
 blo_status blo_lower_kernels(blo_lowering *lowering);
 blo_status blo_lower_place(blo_lowering *lowering);
+blo_status blo_lower_describe(blo_lowering *lowering);
 
 /* The steps of one large product, into the node's own array. */
 blo_status blo_lower_product(blo_lowering *lowering, const blo_node *node);
@@ -124,6 +134,8 @@ bool blo_reduction_is_short(const blo_node *node);
 /* Products of at most this much work become one generated kernel without packing. */
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);
+/* Operations to compute one element, about. */
+int64_t blo_op_cost(blo_op op);
 
 /* A new array, its id; -1: no memory. The node's own array (made at first use). */
 int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_dtype dtype, int64_t count);

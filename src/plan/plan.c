@@ -86,6 +86,18 @@ static void free_lowering(blo_lowering *lowering) {
 
 /* --- building --- */
 
+/* A row of the profile for each launch, if there is a profile. */
+static void add_rows(blo_context *context, blo_plan_step *steps, int n_steps) {
+    for (int i = 0; i < n_steps; i++) {
+        blo_plan_step *step = &steps[i];
+        const blo_work work = {
+            .part = "other", .what = step->what, .dtype = step->dtype, .flops = step->flops, .bytes = step->bytes};
+        step->row = step->call.row = blo_profile_add(context, &work);
+        if (step->kernel)
+            blo_kernel_set_row(step->kernel, step->row);
+    }
+}
+
 /* All kernels of the plan as one program; values bound for good. */
 static blo_status build_kernels(blo_context *context, blo_plan_step *steps, int n_steps) {
     blo_kernel_source *sources = calloc((size_t)n_steps + 1, sizeof *sources);
@@ -154,9 +166,9 @@ static blo_status lower(blo_lowering *lowering) {
         status = blo_lower_group(lowering);
     if (status == BLO_OK)
         status = blo_lower_kernels(lowering);
-    if (status == BLO_OK)
-        status = blo_lower_place(lowering);
-    return status;
+    if (status == BLO_OK && blo_context_profiles(lowering->context)) /* before sizes are rounded up */
+        status = blo_lower_describe(lowering);
+    return status == BLO_OK ? blo_lower_place(lowering) : status;
 }
 
 static double seconds_now(void) {
@@ -204,6 +216,7 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
         status = build_kernels(context, lowering.steps, lowering.n_steps);
     if (status != BLO_OK)
         goto done;
+    add_rows(context, lowering.steps, lowering.n_steps);
     plan->steps = lowering.steps;
     plan->n_steps = lowering.n_steps;
     plan->arrays = lowering.arrays;
@@ -231,6 +244,11 @@ void blo_plan_destroy(blo_plan *plan) {
     free(plan->output_bytes);
     free(plan->uses_input);
     free(plan);
+}
+
+void blo_plan_set_part(blo_plan *plan, const char *part) {
+    for (int s = 0; s < plan->n_steps; s++)
+        blo_profile_set_part(plan->context, plan->steps[s].row, part);
 }
 
 int blo_plan_inputs(const blo_plan *plan) {

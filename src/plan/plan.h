@@ -22,6 +22,9 @@ typedef struct blo_place {
 blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **plan);
 void blo_plan_destroy(blo_plan *plan);
 
+/* The part of the work, a literal, that the profile counts the plan's launches to. */
+void blo_plan_set_part(blo_plan *plan, const char *part);
+
 int blo_plan_inputs(const blo_plan *plan);                 /* of the graph; some may be unused */
 bool blo_plan_uses_input(const blo_plan *plan, int index); /* false: never read */
 int blo_plan_outputs(const blo_plan *plan);

@@ -41,6 +41,19 @@ class ToolTest(unittest.TestCase):
         with open(os.path.join(folder, name)) as file:
             return json.load(file)
 
+    def check_profile(self, folder, parts):
+        """The profile in result.json, which has every one of PARTS."""
+        profile = self.read_json(folder, "result.json")["profile"]
+        self.assertGreaterEqual({row["part"] for row in profile["rows"]}, parts)
+        self.assertAlmostEqual(sum(row["share"] for row in profile["rows"]), 1)
+        self.assertAlmostEqual(sum(row["seconds"] for row in profile["rows"]), profile["seconds"])
+        for row in profile["rows"]:
+            self.assertTrue(row["what"] and row["launches"] > 0 and row["seconds"] >= row["median_seconds"] >= 0, row)
+            self.assertTrue(row["flops"] >= 0 and row["bytes"] >= 0 and row["share_of_peak_flops"] >= 0, row)
+        for peak in profile["peak"].values():
+            self.assertTrue(peak["flops_per_second"] > 0 and peak["bytes_per_second"] > 0, peak)
+        return profile
+
     def read_metrics(self, folder):
         with open(os.path.join(folder, "metrics.csv")) as file:
             table = list(csv.DictReader(file))

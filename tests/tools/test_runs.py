@@ -28,6 +28,13 @@ class Numerical(ToolTest):
         self.succeeds("numerical", "--iterations", 5, "--no-initialization-auxiliary", "--y0", 1.5, "--output", run)
         self.assertEqual(self.read_json(run, "result.json")["z"], 1.5)
 
+    def test_profile(self):
+        run = self.path("run")
+        text = self.succeeds("numerical", "--iterations", 5, "--steps", 7, "--profile", "--output", run)
+        self.assertIn("time on the device", text)
+        self.assertIn("measured peak", text)
+        self.check_profile(run, {"other", "transfers"})
+
     def test_without_truncation_max_loss_iter_is_T(self):
         run = self.path("run")
         self.succeeds("numerical", "--iterations", 4, "--steps", 6, "--no-truncation", "--output", run)
@@ -75,6 +82,14 @@ class HyperCleaning(ToolTest):
                         ["--gemm", "own"], ["--seed", 5], ["--device", "cpu"], ["--lower-rate", 0.2, "--upper-rate", 0.02, "--init-rate", 0.1]):
             with self.subTest(options=options):
                 self.check_folder(self.run_small(*options))
+
+    def test_profile(self):
+        profile = self.check_profile(self.run_small("--profile"), {"step", "F", "F's gradient", "sweep", "objective", "other", "transfers"})
+        steps = [row for row in profile["rows"] if row["part"] == "step" and row["what"] == "matmul 120x784x10"]
+        self.assertEqual([row["launches"] for row in steps], [3 * 5])
+        self.assertEqual(steps[0]["flops"], 3 * 5 * 2 * 120 * 784 * 10)
+        text = self.succeeds("hyper-cleaning", *SMALL, "--profile")
+        self.assertIn("matmul 120x784x10", text)
 
     def test_the_same_seed_gives_the_same_bits(self):
         first = self.run_small()
