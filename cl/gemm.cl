@@ -15,9 +15,9 @@
 #define STEP1(r, v) acc##r##_##v = fma(x, y##v, acc##r##_##v);
 #define STEP(r) { const V x = (V)(A(r)); FOR_VECTORS(STEP1, r) }
 #if ROW_WAY == ALONG_K
-#define A(r) ap[o##r]
+#define A(r) ap[place##r]
 #define A_STEP 1
-#define PLACE_ROW(r) const ulong o##r = min((ulong)r, rows - 1) * a_step;
+#define PLACE_ROW(r) const ulong place##r = min((ulong)r, rows - 1) * a_step;
 #else
 #define A(r) ap[r]
 #define A_STEP (ROW_WAY == PACKED ? TM : a_step)

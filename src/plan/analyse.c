@@ -157,7 +157,8 @@ static void describe(blo_lowering *lowering, blo_node *node) {
     facts->cost = blo_op_cost(node->op);
     for (int i = 0; i < node->n_in; i++) {
         blo_node_facts operand = seen(lowering, node, i);
-        if ((operand.row >= 0 && !keeps_rows(node, operand.row)) || operand.cost > MAX_COST)
+        bool long_sum = is_reduction(node) && !blo_reduction_is_short(node); /* rows of their own ride with products */
+        if ((operand.row >= 0 && (long_sum || !keeps_rows(node, operand.row))) || operand.cost > MAX_COST)
             materialise(lowering, node->in[i]);
     }
     if (node->op == BLO_OP_MATMUL && lowering->device->gemm == BLO_GEMM_CLBLAST && !blo_product_is_small(node))

@@ -65,9 +65,12 @@ static void visit(survey *s, const blo_node *node) {
 static blo_status look(survey *s, const blo_lowering *lowering, const blo_group *group) {
     size_t n = (size_t)lowering->n_nodes + 1;
     *s = (survey){.lowering = lowering, .seen = calloc(n, sizeof *s->seen), .todo = calloc(n, sizeof *s->todo)};
-    for (int i = 0; s->seen && s->todo && i < group->n_roots; i++) {
-        s->seen[group->roots[i]] = true;
-        s->todo[s->n_todo++] = blo_graph_node(lowering->graph, group->roots[i]);
+    for (int rider = -1; s->seen && s->todo && rider < group->n_riders; rider++) {
+        const blo_group *part = rider < 0 ? group : &lowering->groups[group->riders[rider]];
+        for (int i = 0; i < part->n_roots; i++) {
+            s->seen[part->roots[i]] = true;
+            s->todo[s->n_todo++] = blo_graph_node(lowering->graph, part->roots[i]);
+        }
     }
     while (s->n_todo > 0)
         visit(s, s->todo[--s->n_todo]);
@@ -136,8 +139,8 @@ static bool starts_with(const char *name, const char *start) {
     return name && strncmp(name, start, strlen(start)) == 0;
 }
 
-/* Launches of a large product: the product itself, and what stands around it. */
-static void describe_product(blo_plan_step *step, const blo_node *node) {
+/* Launches of a large product: the product itself with what rides, and what stands around it. */
+static void describe_product(blo_plan_step *step, const blo_group *group, const blo_node *node, survey *s) {
     bool whole = !step->text || (starts_with(step->name, "blo_gemm_") && !starts_with(step->name, "blo_gemm_sum_"));
     const char *aside = starts_with(step->name, "blo_pack_")       ? "pack for "
                         : starts_with(step->name, "blo_gemm_sum_") ? "sum of ranges of "
@@ -148,6 +151,12 @@ static void describe_product(blo_plan_step *step, const blo_node *node) {
     if (!step->text)
         add_words(step->what, "%s", " (CLBlast)");
     step->flops = whole ? flops_of(node) : 0;
+    if (whole && group->n_riders > 0) {
+        add_words(step->what, "%s", ", then ");
+        s->used[BLO_OP_MATMUL] = 0;
+        add_operations(step->what, s);
+        step->flops = s->flops;
+    }
 }
 
 static void describe_kernel(blo_plan_step *step, const blo_group *group, const blo_node *root, const survey *s,
@@ -182,7 +191,7 @@ blo_status blo_lower_describe(blo_lowering *lowering) {
         step->dtype = root->dtype;
         step->bytes = bytes_of(lowering, step);
         if (group->kind == BLO_GROUP_PRODUCT && !blo_product_is_small(root))
-            describe_product(step, root);
+            describe_product(step, group, root, &s);
         else
             describe_kernel(step, group, root, &s, first);
         if (step->bytes > s.partial_bytes)

@@ -11,7 +11,8 @@
 void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group, int width) {
     *emitter = (blo_emitter){.lowering = lowering, .group = group, .width = width, .indices.width = width};
     emitter->values = calloc((size_t)lowering->n_nodes + 1, sizeof *emitter->values);
-    emitter->failed = !emitter->values;
+    emitter->in_rows = calloc((size_t)lowering->n_nodes + 1, sizeof *emitter->in_rows);
+    emitter->failed = !emitter->values || !emitter->in_rows;
     blo_scope_open(&emitter->indices, -1);
 }
 
@@ -23,6 +24,7 @@ void blo_emitter_free(blo_emitter *emitter) {
             emitter->values[id] = next;
         }
     free(emitter->values);
+    free(emitter->in_rows);
     blo_indices_free(&emitter->indices);
 }
 
@@ -598,6 +600,23 @@ static const blo_value *product(blo_emitter *emitter, const blo_node *node, cons
     return alias(emitter, node, index, scope, wide, accumulator);
 }
 
+/* An element of what the kernel holds of the lanes' own rows: the product's tile, or an earlier rider's root. */
+static const blo_value *carried(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
+    char expression[64];
+    const blo_index *rest = blo_index_linear(&emitter->indices, node->rank - 1, node->shape + 1, index + 1);
+    if (index[0]->kind != BLO_INDEX_NAME || index[0]->stride != 1 || blo_index_is_wide(rest)) {
+        emitter->failed = true; /* ride.c lets nothing aboard that reads other rows */
+        return NULL;
+    }
+    const char *at = blo_index_text(&emitter->indices, rest);
+    if (node == emitter->carried)
+        snprintf(expression, sizeof expression, "tile[%s * VN + v]", at);
+    else
+        snprintf(expression, sizeof expression, "row%d[%s]", node->id, at);
+    return define(emitter, node, index, blo_scope_deeper(&emitter->indices, index[0]->scope, rest->scope), true,
+                  expression);
+}
+
 const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     if (emitter->failed || emitter->indices.failed)
         return NULL;
@@ -606,6 +625,8 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
         return known;
     if (node->count == 0) /* never run: inside a loop of no turns */
         return constant(emitter, node, index, 0);
+    if (node == emitter->carried || emitter->in_rows[node->id])
+        return carried(emitter, node, index);
     const blo_node_facts *facts = &emitter->lowering->facts[node->id];
     if (node->op == BLO_OP_INPUT || (facts->root && (facts->group != emitter->group || emitter->group < 0)))
         return load(emitter, node, index);

@@ -150,12 +150,14 @@ static void define_epilogue(blo_text *text, const char *statements) {
 char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert,
                       const blo_gemm_epilogue *epilogue, char name[64]) {
     blo_text text = {0}, body = {0};
+    if (epilogue && epilogue->functions) /* first: they define macros of the same names for themselves */
+        blo_text_add(&body, "%s\n", epilogue->functions);
     define_types(&body, choice, dtype, convert ? convert : "TO_V(x)");
     define_tile(&body, choice);
     blo_text_add(&body, "#define PARAMETERS %s\n", epilogue ? epilogue->parameters : "");
     if (epilogue)
         define_epilogue(&body, epilogue->text);
-    blo_text_add(&body, "%s\n%s\n", epilogue && epilogue->functions ? epilogue->functions : "", blo_cl_gemm);
+    blo_text_add(&body, "%s\n", blo_cl_gemm);
     snprintf(name, 64, "blo_gemm_%s_%dx%d_%016" PRIx64, type_name(dtype), choice->tile_m, choice->tile_n,
              blo_text_hash(body.data ? body.data : ""));
     blo_text_add(&text, "#define NAME %s\n", name);

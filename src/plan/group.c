@@ -17,7 +17,7 @@ static blo_group_kind kind_of(const blo_node *node) {
     return BLO_GROUP_ELEMENTWISE;
 }
 
-static bool add_use(blo_group *group, int root) {
+bool blo_group_add_use(blo_group *group, int root) {
     for (int i = 0; i < group->n_uses; i++)
         if (group->uses[i] == root)
             return true;
@@ -49,15 +49,14 @@ static bool collect_uses(const blo_lowering *lowering, blo_group *group, const b
             seen[id] = true;
             if (!lowering->facts[id].root)
                 stack[depth++] = id;
-            else if (top->in[i]->count > 0 && !add_use(group, id)) /* nothing writes an empty array */
+            else if (top->in[i]->count > 0 && !blo_group_add_use(group, id)) /* nothing writes an empty array */
                 return false;
         }
     }
     return true;
 }
 
-/* Does group FROM need, directly or not, what group TO writes? VISITED[group]. */
-static bool depends(const blo_lowering *lowering, int from, int to, bool *visited) {
+bool blo_group_depends(const blo_lowering *lowering, int from, int to, bool *visited) {
     if (from == to)
         return true;
     if (visited[from])
@@ -66,7 +65,7 @@ static bool depends(const blo_lowering *lowering, int from, int to, bool *visite
     const blo_group *group = &lowering->groups[from];
     for (int i = 0; i < group->n_uses; i++) {
         int next = lowering->facts[group->uses[i]].group;
-        if (next != from && depends(lowering, next, to, visited))
+        if (next != from && blo_group_depends(lowering, next, to, visited))
             return true;
     }
     return false;
@@ -87,7 +86,7 @@ static bool can_join(const blo_lowering *lowering, int index, const blo_node *no
     memset(visited, 0, (size_t)lowering->n_groups);
     for (int i = 0; i < fresh->n_uses; i++) {
         int used = lowering->facts[fresh->uses[i]].group;
-        if (used != index && depends(lowering, used, index, visited))
+        if (used != index && blo_group_depends(lowering, used, index, visited))
             return false;
     }
     return true;
@@ -96,7 +95,7 @@ static bool can_join(const blo_lowering *lowering, int index, const blo_node *no
 static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *stack) {
     blo_node_facts *facts = &lowering->facts[node->id];
     blo_group fresh = {
-        .kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .leaves = facts->leaves};
+        .kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .leaves = facts->leaves, .carrier = -1};
     if (!collect_uses(lowering, &fresh, node, seen, stack)) {
         free(fresh.uses);
         return false;
@@ -108,7 +107,7 @@ static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *
         bool added = true;
         for (int i = 0; i < fresh.n_uses; i++)
             if (lowering->facts[fresh.uses[i]].group != g)
-                added = added && add_use(group, fresh.uses[i]);
+                added = added && blo_group_add_use(group, fresh.uses[i]);
         free(fresh.uses);
         group->roots[group->n_roots++] = node->id;
         group->leaves += fresh.leaves;
@@ -138,16 +137,24 @@ blo_status blo_lower_group(blo_lowering *lowering) {
     bool *seen = calloc(n + 1, sizeof *seen);
     int *stack = calloc(n + 1, sizeof *stack);
     lowering->groups = calloc(n + 1, sizeof *lowering->groups);
-    lowering->order = calloc(n + 1, sizeof *lowering->order);
-    bool fits = seen && stack && lowering->groups && lowering->order;
+    bool fits = seen && stack && lowering->groups;
     for (int id = 0; fits && id < lowering->n_nodes; id++)
         if (lowering->facts[id].root && blo_graph_node(lowering->graph, id)->count > 0)
             fits = place_root(lowering, blo_graph_node(lowering->graph, id), seen, stack);
-    int placed = 0;
-    for (int g = 0; fits && g < lowering->n_groups; g++)
-        order_group(lowering, g, &placed);
     free(seen);
     free(stack);
     return fits ? BLO_OK
                 : blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a graph of %zu nodes", n);
+}
+
+blo_status blo_lower_order(blo_lowering *lowering) {
+    int placed = 0;
+    lowering->order = calloc((size_t)lowering->n_groups + 1, sizeof *lowering->order);
+    if (!lowering->order)
+        return blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan %d kernels", lowering->n_groups);
+    for (int g = 0; g < lowering->n_groups; g++)
+        if (lowering->groups[g].carrier < 0)
+            order_group(lowering, g, &placed);
+    lowering->n_ordered = placed;
+    return BLO_OK;
 }

@@ -123,16 +123,37 @@ static void store(blo_emitter *emitter, const blo_node *node, const blo_value *v
     }
 }
 
-/* Writes the group's roots, all of one shape: one item (with lanes: one lane) per row (the first ROW axes), which walks
- * the elements of its row; or one per element. */
-static blo_status emit_elementwise(blo_emitter *emitter, const blo_group *group, const domain *over, int row) {
-    const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]);
+/* The loop in which an item (with lanes: each lane) walks the elements of its row; SCOPE 0: a row is one element. */
+typedef struct row_loop {
+    int scope;
+    int64_t length;
+    char name[24];
+} row_loop;
+
+static row_loop open_row(blo_emitter *emitter, int64_t length, bool walks) {
+    row_loop loop = {.length = length, .name = "0"};
+    if (walks) {
+        loop.scope = blo_emit_open(emitter, 0);
+        blo_emit_name(emitter, "r", loop.name);
+    }
+    return loop;
+}
+
+static void close_row(blo_emitter *emitter, const row_loop *loop) {
+    char header[96];
+    snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", loop->name, loop->name, loop->length,
+             loop->name);
+    if (loop->scope)
+        blo_emit_close(emitter, loop->scope, header, "");
+}
+
+/* The indices of a group's elements, and their place in memory: AT[rank]; returns that place. Rows are the first ROW
+ * axes. */
+static const blo_index *element_index(blo_emitter *emitter, const blo_node *first, const domain *over, int row,
+                                      const row_loop *loop, const blo_index **at) {
     blo_indices *indices = &emitter->indices;
-    const blo_index *at[BLO_MAX_RANK], *linear = blo_index_lane(indices, "g", over->extent, 0);
-    int scope = 0, split = over->outer > 1 ? row - 1 : row;
-    int64_t length = 1;
-    for (int i = row; i < first->rank; i++)
-        length *= first->shape[i];
+    const blo_index *linear = blo_index_lane(indices, "g", over->extent, 0);
+    const int split = over->outer > 1 ? row - 1 : row;
     if (over->outer > 1) {
         const blo_index *outer = blo_index_name(indices, "h", over->outer, 0);
         blo_index_split(indices, outer, split, first->shape, at);
@@ -140,26 +161,66 @@ static blo_status emit_elementwise(blo_emitter *emitter, const blo_group *group,
         linear = blo_index_join(indices, outer, over->extent, linear);
     } else
         blo_index_split(indices, linear, split, first->shape, at);
-    if (row < first->rank) {
-        scope = blo_emit_open(emitter, 0);
-        const blo_index *inner = blo_index_name(indices, "r", length, scope);
-        blo_index_split(indices, inner, first->rank - row, first->shape + row, at + row);
-        linear = blo_index_join(indices, linear, length, inner);
-    }
+    if (loop->scope == 0)
+        return linear;
+    const blo_index *inner = blo_index_name(indices, loop->name, loop->length, loop->scope);
+    blo_index_split(indices, inner, first->rank - row, first->shape + row, at + row);
+    return blo_index_join(indices, linear, loop->length, inner);
+}
+
+/* Writes the group's roots, all of one shape. */
+static void emit_roots(blo_emitter *emitter, const blo_group *group, const domain *over, int row) {
+    const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]);
+    const blo_index *at[BLO_MAX_RANK];
+    const row_loop loop = open_row(emitter, first->count / (over->outer * over->extent), row < first->rank);
+    const blo_index *linear = element_index(emitter, first, over, row, &loop, at);
     for (int i = 0; i < group->n_roots; i++) {
         const blo_node *root = blo_graph_node(emitter->lowering->graph, group->roots[i]);
         const blo_value *value = blo_emit_value(emitter, root, at);
         if (value)
-            store(emitter, root, value, linear, scope);
+            store(emitter, root, value, linear, loop.scope);
         else
             emitter->failed = true;
     }
-    if (scope) {
-        char header[96];
-        snprintf(header, sizeof header, "for (uint r = 0; r < %" PRId64 "; r++)", length);
-        blo_emit_close(emitter, scope, header, "");
+    close_row(emitter, &loop);
+}
+
+void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, int64_t rows) {
+    const domain over = {.outer = 1, .extent = rows};
+    const blo_graph *graph = emitter->lowering->graph;
+    const blo_node *first = blo_graph_node(graph, rider->roots[0]);
+    const blo_index *at[BLO_MAX_RANK];
+    for (int i = 0; i < rider->n_roots; i++)
+        blo_text_add(blo_emit_text(emitter, 0), "%s row%d[%" PRId64 "];\n",
+                     blo_emit_type(emitter, blo_graph_node(graph, rider->roots[i])->dtype, true), rider->roots[i],
+                     first->count / rows);
+    const row_loop loop = open_row(emitter, first->count / rows, first->rank > 1);
+    const blo_index *linear = element_index(emitter, first, &over, 1, &loop, at);
+    for (int i = 0; i < rider->n_roots; i++) {
+        const blo_node *root = blo_graph_node(graph, rider->roots[i]);
+        const blo_value *value = blo_emit_value(emitter, root, at);
+        char widened[64];
+        emitter->failed = emitter->failed || !value;
+        if (value)
+            blo_text_add(blo_emit_text(emitter, loop.scope), "row%d[%s] = %s;\n", root->id, loop.name,
+                         blo_emit_widened(emitter, value, widened));
+        if (value && blo_root_is_wanted(emitter->lowering, root->id, product))
+            store(emitter, root, value, linear, loop.scope);
     }
-    return emitter->scalar_only ? BLO_OK : add_kernel(emitter, over, "", 0, NULL);
+    close_row(emitter, &loop);
+    for (int i = 0; i < rider->n_roots; i++)
+        emitter->in_rows[rider->roots[i]] = true;
+}
+
+void blo_emit_whole(blo_emitter *emitter, const blo_node *carrier) {
+    blo_indices *indices = &emitter->indices;
+    const row_loop loop = open_row(emitter, carrier->shape[1], true);
+    const blo_index *row = blo_index_lane(indices, "g", carrier->shape[0], 0);
+    const blo_index *at[2] = {row, blo_index_name(indices, loop.name, loop.length, loop.scope)};
+    const blo_value *value = blo_emit_value(emitter, carrier, at);
+    if (value)
+        store(emitter, carrier, value, blo_index_join(indices, row, loop.length, at[1]), loop.scope);
+    close_row(emitter, &loop);
 }
 
 static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *group, int index) {
@@ -179,8 +240,10 @@ static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *gr
             over = (domain){.outer = 1, .extent = over.outer * over.extent};
         blo_emitter emitter;
         start_emitter(&emitter, lowering, index, width, &over);
-        status = emit_elementwise(&emitter, group, &over, row);
+        emit_roots(&emitter, group, &over, row);
         done = !emitter.scalar_only;
+        if (done)
+            status = add_kernel(&emitter, &over, "", 0, NULL);
         blo_emitter_free(&emitter);
     }
     return status;
@@ -367,13 +430,13 @@ static blo_status product_kernels(blo_lowering *lowering, const blo_group *group
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     if (blo_product_is_small(node))
         return elementwise_kernel(lowering, group, index);
-    blo_status status = blo_lower_product(lowering, node);
-    return status == BLO_OK ? copy_kernel(lowering, node) : status;
+    blo_status status = blo_lower_product(lowering, index);
+    return status == BLO_OK && group->n_riders == 0 ? copy_kernel(lowering, node) : status;
 }
 
 blo_status blo_lower_kernels(blo_lowering *lowering) {
     blo_status status = BLO_OK;
-    for (int i = 0; i < lowering->n_groups && status == BLO_OK; i++) {
+    for (int i = 0; i < lowering->n_ordered && status == BLO_OK; i++) {
         int index = lowering->order[i], first = lowering->n_steps;
         const blo_group *group = &lowering->groups[index];
         switch (group->kind) {

@@ -2,6 +2,7 @@
  *
  *   analyse.c   which nodes become arrays ("roots"); the rest is evaluated inside the kernels that use it
  *   group.c     which roots one kernel writes together, and in which order kernels run
+ *   ride.c      which of these go on where a product's kernel has its result in registers
  *   emit.c      the OpenCL C of values at symbolic indices (index.c)
  *   kernels.c   groups -> kernels: elementwise, reductions, scatter; product.c: matrix products
  *   memory.c    where temporaries lie in the scratch
@@ -89,7 +90,8 @@ typedef struct blo_lowering {
 
     int n_groups;
     struct blo_group *groups;
-    int *order; /* groups in the order they run */
+    int *order; /* [n_ordered] groups in the order they run */
+    int n_ordered;
 
     int n_arrays, arrays_capacity;
     blo_plan_array *arrays;
@@ -107,13 +109,15 @@ typedef enum blo_group_kind {
     BLO_GROUP_SCATTER,
     BLO_GROUP_PRODUCT
 } blo_group_kind;
-enum { BLO_GROUP_ROOTS = 8 };
+enum { BLO_GROUP_ROOTS = 8, BLO_GROUP_RIDERS = 8 };
 typedef struct blo_group {
     blo_group_kind kind;
     int n_roots;
     int roots[BLO_GROUP_ROOTS]; /* node ids */
     int row;                    /* as in blo_node_facts, of the kernel */
     int leaves;
+    int carrier; /* the product whose kernel writes these roots, -1: a kernel of its own */
+    int n_riders, riders[BLO_GROUP_RIDERS]; /* of a product */
     int n_uses, uses_capacity;
     int *uses; /* root node ids of other groups that it reads */
     bool placed;
@@ -122,12 +126,23 @@ typedef struct blo_group {
 /* Passes; each fails with a sentence in the context. */
 blo_status blo_lower_analyse(blo_lowering *lowering);
 blo_status blo_lower_group(blo_lowering *lowering);
+blo_status blo_lower_ride(blo_lowering *lowering);
+blo_status blo_lower_order(blo_lowering *lowering);
 blo_status blo_lower_kernels(blo_lowering *lowering);
 blo_status blo_lower_place(blo_lowering *lowering);
 blo_status blo_lower_describe(blo_lowering *lowering);
 
-/* The steps of one large product, into the node's own array. */
-blo_status blo_lower_product(blo_lowering *lowering, const blo_node *node);
+/* Does group FROM need, directly or not, what group TO writes? VISITED[group], all false at first. */
+bool blo_group_depends(const blo_lowering *lowering, int from, int to, bool *visited);
+/* Notes that GROUP reads ROOT; false: no memory. */
+bool blo_group_add_use(blo_group *group, int root);
+
+/* The steps of one large product (group INDEX), into the node's own array, and of what rides with it. */
+blo_status blo_lower_product(blo_lowering *lowering, int index);
+/* Is ROOT, which PRODUCT's kernel computes, read by other kernels or an output? */
+bool blo_root_is_wanted(const blo_lowering *lowering, int root, int product);
+/* Can its kernel carry riders? */
+bool blo_product_carries(const blo_lowering *lowering, const blo_node *node);
 
 /* True for a reduction that its consumers may evaluate as a loop: over the last axes, and short. */
 bool blo_reduction_is_short(const blo_node *node);

@@ -165,6 +165,10 @@ static blo_status lower(blo_lowering *lowering) {
     if (status == BLO_OK)
         status = blo_lower_group(lowering);
     if (status == BLO_OK)
+        status = blo_lower_ride(lowering);
+    if (status == BLO_OK)
+        status = blo_lower_order(lowering);
+    if (status == BLO_OK)
         status = blo_lower_kernels(lowering);
     if (status == BLO_OK && blo_context_profiles(lowering->context)) /* before sizes are rounded up */
         status = blo_lower_describe(lowering);

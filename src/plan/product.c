@@ -274,19 +274,78 @@ static int operand_array(blo_lowering *lowering, const blo_gemm_shape *shape, co
     return blo_lower_node_array(lowering, array_of(lowering, operand->node));
 }
 
-/* The kernel of the tiles, from the operands into array TARGET. */
+/* What rides: the text that goes on from the tile, and the arrays it reads and writes. */
+typedef struct ride {
+    blo_emitter emitter;
+    blo_text functions, parameters, text;
+    blo_gemm_epilogue epilogue;
+} ride;
+
+static void end_ride(ride *r) {
+    blo_text_free(&r->functions);
+    blo_text_free(&r->parameters);
+    blo_text_free(&r->text);
+    blo_emitter_free(&r->emitter);
+}
+
+/* One vector of lanes after the other: lanes are rows of the result, g the first. */
+static void ride_text(ride *r, const blo_gemm_choice *choice) {
+    blo_text *text = &r->text;
+    const char *lanes = blo_lanes_index(choice->vector);
+    blo_text_add(text, "V tile[TM * VN];\n");
+    for (int row = 0; row < choice->tile_m; row++)
+        for (int v = 0; v < choice->vectors; v++)
+            blo_text_add(text, "tile[%d] = acc%d_%d;\n", row * choice->vectors + v, row, v);
+    blo_text_add(text, "for (uint v = 0; v < VN && column + v * W < n; v++) {\nconst uint g = (uint)column + v * W, rest = "
+                       "(uint)n - g;\nconst %s lane = min((%s)(0",
+                 lanes, lanes);
+    for (int l = 1; l < choice->vector; l++)
+        blo_text_add(text, ", %d", l);
+    blo_text_add(text, "), (%s)(rest - 1));\n", lanes);
+    blo_text_append(text, blo_emit_text(&r->emitter, 0));
+    blo_text_add(text, "}\n");
+}
+
+/* False: no memory, or too many arrays. */
+static bool start_ride(ride *r, blo_lowering *lowering, int index, const blo_node *node,
+                       const blo_gemm_choice *choice) {
+    const blo_group *group = &lowering->groups[index];
+    blo_emitter *emitter = &r->emitter;
+    blo_emitter_init(emitter, lowering, index, choice->vector);
+    emitter->carried = node;
+    for (int i = 0; i < group->n_riders; i++)
+        blo_emit_rider(emitter, &lowering->groups[group->riders[i]], index, node->shape[0]);
+    if (blo_root_is_wanted(lowering, node->id, index))
+        blo_emit_whole(emitter, node);
+    ride_text(r, choice);
+    blo_helpers_text(&emitter->uses, choice->vector, &r->functions);
+    blo_text_add(&r->parameters, ", ");
+    blo_emit_parameters(emitter, &r->parameters, true);
+    r->epilogue = (blo_gemm_epilogue){r->functions.data ? r->functions.data : "", r->parameters.data, r->text.data};
+    return !(emitter->failed || emitter->indices.failed || emitter->scalar_only || r->functions.failed ||
+             r->parameters.failed || r->text.failed);
+}
+
+/* The kernel of the tiles, from the operands into array TARGET, or into what rides with it (RIDING, NULL: nothing). */
 static blo_status add_tiles(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
-                            const side *row, const side *column, int target) {
+                            const side *row, const side *column, int target, const ride *riding) {
     int arrays[3] = {operand_array(lowering, shape, choice, row, choice->row),
                      operand_array(lowering, shape, choice, column, choice->column), target};
-    if (arrays[0] < 0 || arrays[1] < 0 || target < 0)
+    if (arrays[0] < 0 || arrays[1] < 0 || (target < 0 && !riding))
         return no_memory(lowering);
     char name[64];
     size_t global[3], local[3];
     uint64_t values[BLO_GEMM_VALUES];
     int n_values = blo_gemm_launch(shape, choice, global, local, values);
-    char *text = blo_gemm_source(choice, shape->dtype, column->convert.data, NULL, name);
-    return add_gemm_step(lowering, text, name, 3, arrays, n_values, values, global, local);
+    char *text = blo_gemm_source(choice, shape->dtype, column->convert.data, riding ? &riding->epilogue : NULL, name);
+    blo_status status = add_gemm_step(lowering, text, name, riding ? 2 : 3, arrays, n_values, values, global, local);
+    if (status != BLO_OK || !riding)
+        return status;
+    blo_plan_step *step = &lowering->steps[lowering->n_steps - 1];
+    for (int i = 0; i < riding->emitter.n_arrays; i++)
+        step->arguments[step->n_arguments++] =
+            (blo_plan_argument){.is_array = true, .array = riding->emitter.arrays[i]};
+    return BLO_OK;
 }
 
 static blo_status add_sum(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
@@ -299,25 +358,60 @@ static blo_status add_sum(blo_lowering *lowering, const blo_gemm_shape *shape, c
     return add_gemm_step(lowering, text, name, 2, (const int[]){partial, result}, n_values, values, global, local);
 }
 
-static blo_status own_product(blo_lowering *lowering, const blo_node *node) {
-    sizes s = sizes_of(node);
-    blo_gemm_shape shape = {.dtype = node->dtype, .batch = s.batch, .m = s.m, .n = s.n, .k = s.k};
+/* A product as it will run. */
+typedef struct product {
+    blo_gemm_shape shape;
     blo_gemm_choice choice;
-    side a = describe(lowering, node, 'a'), b = describe(lowering, node, 'b');
-    blo_gemm_choose(lowering->device, &shape, &a.facts, &b.facts, &choice);
-    int result = blo_lower_node_array(lowering, node), target = result;
-    if (choice.split > 1)
-        target = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, choice.split * s.batch * s.m * s.n);
-    blo_status status = a.convert.failed || b.convert.failed || result < 0 ? no_memory(lowering) : BLO_OK;
+    side a, b;
+} product;
+
+static product choose(const blo_lowering *lowering, const blo_node *node) {
+    sizes s = sizes_of(node);
+    product p = {.shape = {.dtype = node->dtype, .batch = s.batch, .m = s.m, .n = s.n, .k = s.k},
+                 .a = describe(lowering, node, 'a'),
+                 .b = describe(lowering, node, 'b')};
+    blo_gemm_choose(lowering->device, &p.shape, &p.a.facts, &p.b.facts, &p.choice);
+    return p;
+}
+
+static void forget(product *p) {
+    blo_text_free(&p->a.convert);
+    blo_text_free(&p->b.convert);
+}
+
+bool blo_product_carries(const blo_lowering *lowering, const blo_node *node) {
+    if (lowering->device->gemm == BLO_GEMM_CLBLAST || blo_product_is_small(node) || node->rank != 2)
+        return false;
+    product p = choose(lowering, node);
+    bool carries = p.choice.swapped && p.choice.split == 1 && p.choice.tile_m >= node->shape[1] &&
+                   p.choice.column == BLO_GEMM_PACKED && p.choice.vector > 1;
+    forget(&p);
+    return carries;
+}
+
+static blo_status own_product(blo_lowering *lowering, int index, const blo_node *node) {
+    product p = choose(lowering, node);
+    const bool rides = lowering->groups[index].n_riders > 0;
+    const side *row = p.choice.swapped ? &p.b : &p.a, *column = p.choice.swapped ? &p.a : &p.b;
+    ride riding = {0};
+    int result = rides ? -1 : blo_lower_node_array(lowering, node), target = result;
+    if (p.choice.split > 1)
+        target = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, p.choice.split * node->count);
+    blo_status status = p.a.convert.failed || p.b.convert.failed || (!rides && result < 0) ? no_memory(lowering) : BLO_OK;
+    if (status == BLO_OK && rides && !start_ride(&riding, lowering, index, node, &p.choice))
+        status = no_memory(lowering);
     if (status == BLO_OK)
-        status = add_tiles(lowering, &shape, &choice, choice.swapped ? &b : &a, choice.swapped ? &a : &b, target);
-    if (status == BLO_OK && choice.split > 1)
-        status = add_sum(lowering, &shape, &choice, target, result);
-    blo_text_free(&a.convert);
-    blo_text_free(&b.convert);
+        status = add_tiles(lowering, &p.shape, &p.choice, row, column, target, rides ? &riding : NULL);
+    if (status == BLO_OK && p.choice.split > 1)
+        status = add_sum(lowering, &p.shape, &p.choice, target, result);
+    if (rides)
+        end_ride(&riding);
+    forget(&p);
     return status;
 }
 
-blo_status blo_lower_product(blo_lowering *lowering, const blo_node *node) {
-    return lowering->device->gemm == BLO_GEMM_CLBLAST ? library_product(lowering, node) : own_product(lowering, node);
+blo_status blo_lower_product(blo_lowering *lowering, int index) {
+    const blo_node *node = blo_graph_node(lowering->graph, lowering->groups[index].roots[0]);
+    return lowering->device->gemm == BLO_GEMM_CLBLAST ? library_product(lowering, node)
+                                                      : own_product(lowering, index, node);
 }
