@@ -77,7 +77,8 @@ static bool is_fixed(const blo_lowering *lowering, const blo_node *node) {
 /* An operand as the product reads it. */
 typedef struct side {
     char letter;          /* 'a' or 'b' */
-    const blo_node *node; /* what is packed or read in place: the operand, or the bytes it is a function of */
+    const blo_node *node;  /* the operand */
+    const blo_node *bytes; /* the bytes it is a function of, or the operand again: what is packed, or read in place */
     bool transposed;
     blo_text convert; /* of bytes: gemm.h's CONVERT */
     blo_gemm_operand facts;
@@ -142,14 +143,14 @@ static side describe(const blo_lowering *lowering, const blo_node *product, char
     side result = {.letter = letter,
                    .node = product->in[is_a ? 0 : 1],
                    .transposed = is_a ? product->attr.matmul.transpose_a : product->attr.matmul.transpose_b};
-    const blo_node *bytes = bytes_of(lowering, result.node, &result.convert);
+    result.bytes = bytes_of(lowering, result.node, &result.convert);
     result.facts.fixed = is_fixed(lowering, result.node);
-    result.facts.bytes = bytes != NULL;
-    if (bytes)
-        result.node = bytes;
-    result.facts.in_place = array_of(lowering, result.node) != NULL;
+    result.facts.bytes = result.bytes != NULL;
+    if (!result.bytes)
+        result.bytes = result.node;
+    result.facts.in_place = array_of(lowering, result.bytes) != NULL;
     bool k_is_last = is_a != result.transposed;
-    result.facts.along_k = k_is_last != lies_along_rows(result.node);
+    result.facts.along_k = k_is_last != lies_along_rows(result.bytes);
     return result;
 }
 
@@ -167,13 +168,18 @@ static const blo_value *emit_load(blo_emitter *emitter, const blo_node *node, bo
     return blo_emit_value(emitter, node, at);
 }
 
+/* What the panels hold: the operand, or bytes still to be converted. */
+static const blo_node *packed_node(const side *operand, const blo_gemm_pack *pack) {
+    return pack->dtype == BLO_UINT8 ? operand->bytes : operand->node;
+}
+
 static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, const side *operand,
                            const blo_gemm_pack *pack, int array) {
     blo_text parameters = {0}, names = {0}, function = {0}, key = {0};
     blo_emitter emitter;
     blo_emitter_init(&emitter, lowering, -1, 1);
     const char *type = blo_type_name(pack->dtype);
-    const blo_value *value = emit_load(&emitter, operand->node, operand->transposed);
+    const blo_value *value = emit_load(&emitter, packed_node(operand, pack), operand->transposed);
     blo_status status = no_memory(lowering);
     char name[64], *text = NULL;
     if (!value)
@@ -232,7 +238,7 @@ static bool remember_packed(blo_lowering *lowering, const blo_packed *packed) {
 static int packed_operand(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
                           const side *operand) {
     blo_gemm_pack pack = blo_gemm_packing(shape, choice, operand->letter, &operand->facts);
-    blo_packed packed = {.node = operand->node,
+    blo_packed packed = {.node = packed_node(operand, &pack),
                          .along_rows = (operand->letter == 'a') != operand->transposed,
                          .tile = pack.tile,
                          .dtype = pack.dtype};
@@ -271,7 +277,7 @@ static int operand_array(blo_lowering *lowering, const blo_gemm_shape *shape, co
                          const side *operand, blo_gemm_way way) {
     if (way == BLO_GEMM_PACKED)
         return packed_operand(lowering, shape, choice, operand);
-    return blo_lower_node_array(lowering, array_of(lowering, operand->node));
+    return blo_lower_node_array(lowering, array_of(lowering, operand->bytes));
 }
 
 /* What rides: the text that goes on from the tile, and the arrays it reads and writes. */

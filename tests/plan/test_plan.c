@@ -188,6 +188,46 @@ static void compare(const void *got, const void *wanted, const blo_node *node, u
     }
 }
 
+/* Runs the outputs on the device and in the interpreter, and frees the scene. */
+static void run_outputs(blo_context *context, const scene *s, int n, blo_node **outputs, uint64_t seed) {
+    blo_tensor *in[MAX_INPUTS] = {0}, *out[MAX_OUTPUTS] = {0};
+    void *host_in[MAX_INPUTS] = {0}, *host_out[MAX_OUTPUTS] = {0};
+    for (int i = 0; i < s->n_inputs; i++) {
+        host_in[i] = malloc((size_t)s->inputs[i]->count * 8 + 8);
+        fill(host_in[i], s->inputs[i]->dtype, s->inputs[i]->count);
+        ck_assert_int_eq(blo_tensor_create(context, s->inputs[i]->dtype, s->inputs[i]->rank, s->inputs[i]->shape,
+                                           host_in[i], &in[i]),
+                         BLO_OK);
+    }
+    for (int i = 0; i < n; i++) {
+        host_out[i] = malloc((size_t)outputs[i]->count * 8 + 8);
+        ck_assert_int_eq(
+            blo_tensor_create(context, outputs[i]->dtype, outputs[i]->rank, outputs[i]->shape, NULL, &out[i]), BLO_OK);
+    }
+    blo_function *function = NULL;
+    ck_assert_msg(blo_function_create(context, n, outputs, &function) == BLO_OK, "seed %" PRIu64 ": %s", seed,
+                  blo_context_error(context));
+    ck_assert_msg(blo_function_call(function, s->n_inputs, in, n, out) == BLO_OK, "seed %" PRIu64 ": %s", seed,
+                  blo_context_error(context));
+    ck_assert_int_eq(blo_interpret(n, outputs, (const void *const *)host_in, host_out), 0);
+    for (int i = 0; i < n; i++) {
+        void *got = malloc(blo_tensor_bytes(out[i]) + 8);
+        ck_assert_int_eq(blo_tensor_download(out[i], got, blo_tensor_bytes(out[i])), BLO_OK);
+        compare(got, host_out[i], outputs[i], seed);
+        free(got);
+    }
+    blo_function_destroy(function);
+    for (int i = 0; i < MAX_INPUTS; i++) {
+        blo_tensor_destroy(in[i]);
+        free(host_in[i]);
+    }
+    for (int i = 0; i < MAX_OUTPUTS; i++) {
+        blo_tensor_destroy(out[i]);
+        free(host_out[i]);
+    }
+    blo_graph_destroy(s->graph);
+}
+
 static void run_scene(blo_context *context, uint64_t seed) {
     random_state = seed;
     scene s = {0};
@@ -206,45 +246,71 @@ static void run_scene(blo_context *context, uint64_t seed) {
     blo_node *outputs[MAX_OUTPUTS];
     for (int i = 0; i < n; i++)
         outputs[i] = i == 0 ? s.nodes[s.n_nodes - 1] : s.nodes[draw((uint32_t)s.n_nodes)];
-    blo_tensor *in[MAX_INPUTS] = {0}, *out[MAX_OUTPUTS] = {0};
-    void *host_in[MAX_INPUTS] = {0}, *host_out[MAX_OUTPUTS] = {0};
-    for (int i = 0; i < s.n_inputs; i++) {
-        host_in[i] = malloc((size_t)s.inputs[i]->count * 8 + 8);
-        fill(host_in[i], s.inputs[i]->dtype, s.inputs[i]->count);
-        ck_assert_int_eq(
-            blo_tensor_create(context, s.inputs[i]->dtype, s.inputs[i]->rank, s.inputs[i]->shape, host_in[i], &in[i]),
-            BLO_OK);
-    }
-    for (int i = 0; i < n; i++) {
-        host_out[i] = malloc((size_t)outputs[i]->count * 8 + 8);
-        ck_assert_int_eq(
-            blo_tensor_create(context, outputs[i]->dtype, outputs[i]->rank, outputs[i]->shape, NULL, &out[i]), BLO_OK);
-    }
-    blo_function *function = NULL;
-    ck_assert_msg(blo_function_create(context, n, outputs, &function) == BLO_OK, "seed %" PRIu64 ": %s", seed,
-                  blo_context_error(context));
-    ck_assert_msg(blo_function_call(function, s.n_inputs, in, n, out) == BLO_OK, "seed %" PRIu64 ": %s", seed,
-                  blo_context_error(context));
-    ck_assert_int_eq(blo_interpret(n, outputs, (const void *const *)host_in, host_out), 0);
-    for (int i = 0; i < n; i++) {
-        void *got = malloc(blo_tensor_bytes(out[i]) + 8);
-        ck_assert_int_eq(blo_tensor_download(out[i], got, blo_tensor_bytes(out[i])), BLO_OK);
-        compare(got, host_out[i], outputs[i], seed);
-        free(got);
-    }
-    blo_function_destroy(function);
-    for (int i = 0; i < MAX_INPUTS; i++) {
-        blo_tensor_destroy(in[i]);
-        free(host_in[i]);
-    }
-    for (int i = 0; i < MAX_OUTPUTS; i++) {
-        blo_tensor_destroy(out[i]);
-        free(host_out[i]);
-    }
-    blo_graph_destroy(s.graph);
+    run_outputs(context, &s, n, outputs, seed);
 }
 
-START_TEST(random_graphs_match_the_interpreter) {
+/* --- work on the rows of a narrow product --- */
+
+static blo_node *take_input(scene *s, const char *name, blo_dtype dtype, int rank, const int64_t *shape) {
+    return s->inputs[s->n_inputs++] = blo_graph_input(s->graph, name, dtype, rank, shape);
+}
+
+/* One more value of the rows: of X [M,N] and a row bias [N], or a reduction of a row, or a mix of rows, which cannot
+ * stay in them. */
+static blo_node *grow_row(const scene *s, blo_node *bias) {
+    static const int last[1] = {-1};
+    blo_node *x = pick(s, true);
+    switch (draw(11)) {
+    case 0: return blo_add(x, bias);
+    case 1: return blo_mul(x, pick(s, true));
+    case 2: return blo_tanh(x);
+    case 3: return row_softmax(blo_tanh(x));
+    case 4: return blo_broadcast_to(blo_sum_axes(x, 1, last, true), 2, s->nodes[0]->shape);
+    case 5: return blo_broadcast_to(blo_max_axes(x, 1, last, true), 2, s->nodes[0]->shape);
+    case 6: return blo_select(blo_less(x, bias), x, blo_sigmoid(pick(s, true)));
+    case 7: return blo_reshape(blo_exp(blo_tanh(x)), 2, s->nodes[0]->shape);
+    case 8: return blo_sub(x, blo_broadcast_to(blo_mean(pick(s, true)), 2, s->nodes[0]->shape));
+    case 9: return blo_log(blo_shift(blo_square(x), 0.5));
+    default: return blo_add(blo_scale(x, 0.5), pick(s, true));
+    }
+}
+
+static void run_rows(blo_context *context, uint64_t seed) {
+    static const int last[1] = {-1}, first[1] = {0};
+    random_state = seed;
+    scene s = {0};
+    ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
+    const blo_dtype dtype = (blo_dtype)draw(2);
+    const int64_t m = 90 + draw(400), k = 60 + draw(90), n = 2 + draw(15);
+    const bool bytes = draw(2);
+    blo_node *x = take_input(&s, "x", bytes ? BLO_UINT8 : dtype, 2, (const int64_t[]){m, k});
+    blo_node *w = take_input(&s, "w", dtype, 2, (const int64_t[]){n, k});
+    blo_node *bias = take_input(&s, "b", dtype, 1, (const int64_t[]){n});
+    blo_node *data = bytes ? blo_scale(blo_cast(x, dtype), 1.0 / 255) : x;
+    s.nodes[s.n_nodes++] = blo_scale(blo_matmul(data, w, false, true), 0.2);
+    if (draw(3) == 0) /* a second one, whose rows mix with the first's */
+        s.nodes[s.n_nodes++] = blo_matmul(data, blo_tanh(w), false, true);
+    for (int target = s.n_nodes + 2 + (int)draw(12); s.n_nodes < target;) {
+        blo_node *node = grow_row(&s, bias);
+        ck_assert_msg(node != NULL, "seed %" PRIu64 ": %s", seed, blo_graph_error(s.graph));
+        s.nodes[s.n_nodes++] = node;
+    }
+    blo_node *end = s.nodes[s.n_nodes - 1];
+    blo_node *all[] = {end,
+                       blo_sum_axes(end, 1, last, false),
+                       blo_mean(pick(&s, true)),
+                       blo_sum_axes(pick(&s, true), 1, first, false),
+                       blo_matmul(pick(&s, true), data, true, false),
+                       pick(&s, true)};
+    blo_node *outputs[MAX_OUTPUTS];
+    int count = 0;
+    for (int i = 0; i < MAX_OUTPUTS; i++)
+        if (draw(2) || (i == MAX_OUTPUTS - 1 && count == 0))
+            outputs[count++] = all[i];
+    run_outputs(context, &s, count, outputs, seed);
+}
+
+static void run_many(void (*run)(blo_context *, uint64_t)) {
     const char *count = getenv("CLBILEVEL_TEST_GRAPHS"), *first = getenv("CLBILEVEL_TEST_SEED");
     int graphs = count ? atoi(count) : 60;
     uint64_t seed = first ? strtoull(first, NULL, 10) : 1;
@@ -253,8 +319,17 @@ START_TEST(random_graphs_match_the_interpreter) {
     ck_assert_msg(blo_context_create(NULL, &context, message, sizeof message) == BLO_OK, "%s", message);
     printf("seeds %" PRIu64 " to %" PRIu64 "\n", seed, seed + (uint64_t)graphs - 1);
     for (int i = 0; i < graphs; i++)
-        run_scene(context, seed + (uint64_t)i);
+        run(context, seed + (uint64_t)i);
     blo_context_destroy(context);
+}
+
+START_TEST(random_graphs_match_the_interpreter) {
+    run_many(run_scene);
+}
+END_TEST
+
+START_TEST(random_row_work_on_a_product_matches_the_interpreter) {
+    run_many(run_rows);
 }
 END_TEST
 
@@ -263,6 +338,7 @@ int main(void) {
     TCase *graphs = tcase_create("random graphs");
     tcase_set_timeout(graphs, 600);
     tcase_add_test(graphs, random_graphs_match_the_interpreter);
+    tcase_add_test(graphs, random_row_work_on_a_product_matches_the_interpreter);
     suite_add_tcase(suite, graphs);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
