@@ -13,12 +13,12 @@ enum {
 
 struct blo_loop {
     blo_context *context;
-    int steps, n_state, n_carry;
+    int steps, n_state, n_carry, n_levels;
     uint64_t *state_bytes, *carry_bytes;
     blo_dtype observed;
     blo_slots slots;
     blo_buffer *carry[2]; /* the two sets, read and written in turn */
-    uint64_t *carry_offsets;
+    uint64_t *carry_offsets, carry_all_bytes;
     int now;                                /* the set that holds the carries */
     blo_buffer *values, *numbers, *scratch; /* o_1 … o_T; 0 … T as int32; scratch of the plans */
     bool begun, ran;                        /* s_0 may be written: only its slot is taken; a run was queued whole */
@@ -83,10 +83,13 @@ static blo_status allocate(blo_loop *loop, const blo_loop_layout *layout, int n_
         loop->state_bytes[i] = layout->state_bytes[i];
     for (int i = 0; i < layout->n_carry; i++)
         loop->carry_bytes[i] = layout->carry_bytes[i];
-    uint64_t carries = carry_layout(blo_context_facts(context), loop->n_carry, loop->carry_bytes, loop->carry_offsets);
+    loop->carry_all_bytes =
+        carry_layout(blo_context_facts(context), loop->n_carry, loop->carry_bytes, loop->carry_offsets);
     blo_status status = blo_slots_create(context, loop->steps, n_slots, loop->n_state, loop->state_bytes, &loop->slots);
     for (int i = 0; i < 2 && status == BLO_OK; i++)
-        status = blo_buffer_create(context, carries, &loop->carry[i]);
+        status = blo_buffer_create(context, loop->carry_all_bytes, &loop->carry[i]);
+    for (int i = 0; i < 2 && status == BLO_OK; i++)
+        status = blo_buffer_zero(context, loop->carry[i], 0, loop->carry_all_bytes);
     if (status == BLO_OK)
         status = blo_buffer_create(context, (size_t)loop->steps * blo_dtype_size(loop->observed), &loop->values);
     if (status == BLO_OK)
@@ -118,6 +121,7 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
     loop->steps = layout->steps;
     loop->n_state = layout->n_state;
     loop->n_carry = layout->n_carry;
+    loop->n_levels = layout->n_levels;
     loop->observed = layout->observed;
     loop->recalled = -1;
     blo_status status = allocate(loop, layout, n_slots);
@@ -127,6 +131,7 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
     }
     loop->report.slots = n_slots;
     loop->report.state_bytes = loop->slots.bytes;
+    loop->report.all_state_bytes = (uint64_t)n_slots * loop->slots.bytes;
     *result = loop;
     return BLO_OK;
 }
@@ -150,6 +155,11 @@ void blo_loop_destroy(blo_loop *loop) {
 
 const blo_buffer *blo_loop_scratch(const blo_loop *loop) {
     return loop->scratch;
+}
+
+void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints) {
+    for (int j = 0; j <= loop->n_levels; j++)
+        steps[j] = adjoints[j] = j == 0;
 }
 
 /* --- one stage --- */
@@ -185,6 +195,7 @@ static blo_status queue_stage(blo_loop *loop, const blo_stage *stage, int slot, 
             *place = source->place;
             place->offset += (uint64_t)row * source->row_bytes;
             break;
+        case BLO_SOURCE_KEPT: *place = (blo_place){0}; break;
         case BLO_SOURCE_STEP: *place = (blo_place){loop->numbers, (uint64_t)number * sizeof(int32_t)}; break;
         }
     }
@@ -328,6 +339,10 @@ blo_status blo_loop_state(blo_loop *loop, const blo_stage *step, int k, blo_plac
     return status;
 }
 
+blo_status blo_loop_rewind(blo_loop *loop, const blo_stage *steps, int k, blo_place *places) {
+    return blo_loop_state(loop, steps, k, places);
+}
+
 /* --- the sweep --- */
 
 blo_place blo_loop_carry(blo_loop *loop, int i) {
@@ -339,11 +354,9 @@ static blo_status queue_adjoint(blo_loop *loop, const blo_stage *adjoint, int k,
         loop->outputs[i] = (blo_place){loop->carry[!loop->now], loop->carry_offsets[i]};
     blo_status status = queue_stage(loop, adjoint, loop->slots.slot_of[k], k, k);
     loop->now = !loop->now;
-    for (int i = 0; i < loop->n_carry && status == BLO_OK; i++) {
-        uint64_t size = blo_dtype_size(dtype);
-        status = blo_flag_check(loop->context, dtype, loop->carry[loop->now], loop->carry_offsets[i] / size,
-                                loop->carry_bytes[i] / size, (uint32_t)k + 1);
-    }
+    if (status == BLO_OK) /* padding between the carries is zero: one launch looks at all of them */
+        status = blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0,
+                                loop->carry_all_bytes / blo_dtype_size(dtype), (uint32_t)k + 1);
     return status;
 }
 
