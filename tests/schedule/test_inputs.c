@@ -8,7 +8,7 @@ START_TEST(rows_and_numbers_are_those_of_the_step) {
     scene x;
     double observed[STEPS];
     open_scene(&x);
-    for (int slots = 5; slots <= STEPS + 1; slots++) {
+    for (int slots = 3; slots <= STEPS + 1; slots++) {
         blo_loop *loop = NULL;
         MUST(x.context, make_loop(&x, budget_for(&x, slots), &loop));
         MUST(x.context, run(&x, loop, true));
@@ -52,7 +52,7 @@ START_TEST(nothing_is_queued_that_is_not_reported) {
     open_scene(&x);
     const uint64_t step = (uint64_t)blo_plan_launches(x.step), adjoint = (uint64_t)blo_plan_launches(x.adjoint),
                    observe = (uint64_t)blo_plan_launches(x.observe);
-    for (int slots = 5; slots <= STEPS + 1; slots++)
+    for (int slots = 3; slots <= STEPS + 1; slots++)
         for (int k = 1; k <= STEPS; k++) {
             blo_loop *loop = NULL;
             MUST(x.context, make_loop(&x, budget_for(&x, slots), &loop));
