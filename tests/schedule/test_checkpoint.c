@@ -1,5 +1,5 @@
-/* The arithmetic of snapshots, without a device. The true optimum comes from dynamic programming over everything a sweep
- * may do (below), which is itself checked against a search through all sets of states; what the schedule does is
+/* The arithmetic of snapshots, without a device. The true optimum comes from dynamic programming over everything a
+ * sweep may do (below), which is itself checked against a search through all sets of states; what the schedule does is
  * counted move by move by a strict bookkeeper. */
 #include <check.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "schedule/checkpoint.h"
 
-enum { MOST_STEPS = 60, MOST_SLOTS = 12, SEARCHED_STEPS = 10, FAR = 1000000 };
+enum { MOST_STEPS = 60, MOST_SLOTS = 12, SEARCHED_STEPS = 10, LONGEST_LOOP = 2000, FAR = 1000000 };
 
 /* --- the optimum --- */
 
@@ -117,35 +117,54 @@ static void search(int slots) {
 /* --- the bookkeeper --- */
 
 typedef struct book {
-    bool live[MOST_STEPS + 2], kept[MOST_STEPS + 2]; /* what the schedule thinks */
-    bool there[MOST_STEPS + 2], arrays[MOST_STEPS + 2];
+    bool live[LONGEST_LOOP + 2], kept[LONGEST_LOOP + 2]; /* what the schedule thinks */
+    bool there[LONGEST_LOOP + 2], arrays[LONGEST_LOOP + 2];
     int n_there, n_arrays, steps, cheap;
 } book;
 
+/* ck_assert() is too slow to be called millions of times. */
+static void must(bool holds, const char *what, int k) {
+    if (!holds)
+        ck_abort_msg("%s, at state %d", what, k);
+}
+
 static void give_up(book *b, int k) {
-    ck_assert(b->there[k]);
+    must(b->there[k], "a state that is not there is given up", k);
     b->there[k] = false;
     b->n_there--;
 }
 
 static void make_step(book *b, const blo_checkpoints *c, blo_move move, int rooms) {
-    ck_assert(b->there[move.k] && !b->there[move.k + 1]);
+    must(b->there[move.k], "a step from a state that is not there", move.k);
+    must(!b->there[move.k + 1], "a step to a state that is there", move.k);
+    must(++b->n_there <= c->slots, "more states than slots", move.k);
     b->there[move.k + 1] = true;
-    ck_assert_int_le(++b->n_there, c->slots);
     if (move.drop)
         give_up(b, move.k);
     if (move.keep) {
-        ck_assert(!b->arrays[move.k]);
+        must(!b->arrays[move.k], "a step keeps its arrays twice", move.k);
+        must(++b->n_arrays <= rooms, "more kept than there are rooms", move.k);
         b->arrays[move.k] = true;
-        ck_assert_int_le(++b->n_arrays, rooms);
     }
     b->steps++;
+}
+
+static void read_state(book *b, blo_move move, int wanted) {
+    must(move.k == wanted, "not the next state to read", move.k);
+    must(b->there[move.k], "a state that is not there is read", move.k);
+    must(move.keep == b->arrays[move.k], "arrays are read that are not there, or not read", move.k);
+    if (move.k > 0)
+        give_up(b, move.k);
+    b->arrays[move.k] = false;
+    b->n_arrays -= move.keep;
+    b->cheap += move.keep;
 }
 
 /* Sweeps from END, with what is THERE; returns the steps. */
 static int sweep(book *b, const blo_checkpoints *c, int rooms, int end) {
     blo_sweep s;
     blo_move move;
+    int next = end;
     memcpy(b->live, b->there, sizeof b->live);
     int64_t promised = blo_sweep_begin(&s, c, b->live, rooms ? b->kept : NULL, rooms, end);
     b->steps = b->cheap = b->n_arrays = 0;
@@ -153,36 +172,27 @@ static int sweep(book *b, const blo_checkpoints *c, int rooms, int end) {
     for (int k = 0; k <= c->steps; k++)
         if (b->there[k] && !b->live[k])
             give_up(b, k);
-    for (int next = end; (move = blo_sweep_next(&s)).kind != BLO_MOVE_DONE;) {
-        if (move.kind == BLO_MOVE_STEP) {
+    while ((move = blo_sweep_next(&s)).kind != BLO_MOVE_DONE) {
+        if (move.kind == BLO_MOVE_STEP)
             make_step(b, c, move, rooms);
-            continue;
-        }
-        ck_assert_int_eq(move.k, --next);
-        ck_assert(b->there[move.k]);
-        ck_assert_int_eq(move.keep, b->arrays[move.k]);
-        if (move.k > 0)
-            give_up(b, move.k);
-        b->n_arrays -= move.keep;
-        b->cheap += move.keep;
-        if (next == 0)
-            end = 0;
+        else
+            read_state(b, move, --next);
     }
-    ck_assert_int_eq(end, 0);
-    ck_assert_int_eq(b->steps, promised);
+    must(next == 0, "not all states were read", next);
+    must(b->steps == promised, "more or fewer steps than was said", b->steps);
     return b->steps;
 }
 
 /* What a run leaves. */
 static void after_run(book *b, const blo_checkpoints *c) {
-    memset(b, 0, sizeof *b);
+    memset(b->there, 0, sizeof b->there);
+    b->n_there = 0;
     for (int k = 0; k < c->steps; k++)
         if (blo_checkpoints_keeps(c, k)) {
             b->there[k] = true;
-            b->n_there++;
+            must(++b->n_there < c->slots, "no slot for the last state", k);
         }
-    ck_assert(b->there[0]);
-    ck_assert_int_lt(b->n_there, c->slots); /* and one for the last state */
+    must(b->there[0], "state 0 was not kept", 0);
 }
 
 static blo_checkpoints make(int steps, int slots, int longest) {
@@ -217,11 +227,10 @@ static void check_optimal(int steps, int slots, int longest, bool by_search) {
         int wanted = first > 0 ? optimum(c.kept, c.n_kept, slots, first) : 0;
         for (int i = 0; i < c.n_kept && c.kept[i] < first; i++)
             set |= c.kept[i] < 31 ? 1 << c.kept[i] : 0;
-        if (by_search && first > 0)
-            ck_assert_int_eq(*found(first, set), wanted);
-        ck_assert_int_eq(sweep(&b, &c, 0, end), wanted);
+        must(!by_search || first == 0 || *found(first, set) == wanted, "the optimum is not that of the search", end);
+        must(sweep(&b, &c, 0, end) == wanted, "not the optimum", end);
         after_run(&b, &c);
-        ck_assert_int_eq(sweep(&b, &c, 3, end), wanted);
+        must(sweep(&b, &c, 3, end) == wanted, "not the optimum, with rooms for kept arrays", end);
     }
     blo_checkpoints_free(&c);
 }
@@ -249,6 +258,60 @@ START_TEST(the_optimum_is_that_of_a_search_through_everything) {
 }
 END_TEST
 
+/* The table in checkpoint.h: means and worst of K = 1 … T, and those of a run that knew K. The latter is a bound: the
+ * first of the times that each step below K is run at least is then the run itself. */
+START_TEST(what_not_knowing_k_costs_is_as_documented) {
+    static const struct {
+        int steps, slots;
+        double mean, known_mean;
+        int worst, known_worst;
+    } table[] = {
+        {20, 3, 35.2, 26.2, 90, 81},         {20, 6, 8.3, 5.2, 17, 14},          {20, 12, 3.4, 1.8, 9, 8},
+        {60, 4, 98.0, 81.8, 243, 221},       {60, 12, 25.1, 19.6, 55, 48},       {60, 30, 10.6, 7.8, 33, 30},
+        {200, 10, 168.1, 144.4, 368, 336},   {200, 40, 74.0, 64.4, 170, 160},    {1000, 10, 1420.4, 1308.9, 3185, 3066},
+        {1000, 100, 431.4, 405.4, 928, 900}, {1000, 300, 263.4, 245.3, 724, 700}};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        int steps = table[i].steps, slots = table[i].slots;
+        int64_t sum = 0, known_sum = 0, worst = 0, known_worst = 0;
+        bool live[1001];
+        blo_checkpoints c = make(steps, slots, 0);
+        for (int end = 1; end <= steps; end++) {
+            blo_sweep s;
+            for (int k = 0; k <= steps; k++)
+                live[k] = k < steps && blo_checkpoints_keeps(&c, k);
+            int64_t cost = blo_sweep_begin(&s, &c, live, NULL, 0, end),
+                    known = blo_binomial_cost(end, slots - 1) - (end - 1);
+            sum += cost;
+            known_sum += known;
+            worst = cost > worst ? cost : worst;
+            known_worst = known > known_worst ? known : known_worst;
+        }
+        blo_checkpoints_free(&c);
+        ck_assert_double_eq_tol((double)sum / steps, table[i].mean, 0.0501);
+        ck_assert_double_eq_tol((double)known_sum / steps, table[i].known_mean, 0.0501);
+        ck_assert_int_eq(worst, table[i].worst);
+        ck_assert_int_eq(known_worst, table[i].known_worst);
+    }
+}
+END_TEST
+
+/* Long loops, whose tables of choices are cut short: as legal as the others, and never dearer than a sweep that uses
+ * state 0 alone. */
+START_TEST(long_loops_are_swept_within_their_slots) {
+    static const int loops[][2] = {{300, 3}, {500, 7}, {700, 50}, {1000, 200}, {1000, 999}, {2000, 20}};
+    for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
+        static book b;
+        const int steps = loops[i][0], slots = loops[i][1];
+        blo_checkpoints c = make(steps, slots, 0);
+        for (int end = 1; end <= steps; end += 1 + steps / 7) {
+            after_run(&b, &c);
+            must(sweep(&b, &c, slots / 4, end) <= blo_binomial_cost(end, slots - 1), "dearer than from state 0", end);
+        }
+        blo_checkpoints_free(&c);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("checkpoint");
     TCase *tests = tcase_create("all");
@@ -256,6 +319,8 @@ int main(void) {
     tcase_add_test(tests, gaps_are_swept_at_the_least_cost);
     tcase_add_test(tests, sweeps_recompute_as_few_steps_as_possible);
     tcase_add_test(tests, the_optimum_is_that_of_a_search_through_everything);
+    tcase_add_test(tests, what_not_knowing_k_costs_is_as_documented);
+    tcase_add_test(tests, long_loops_are_swept_within_their_slots);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);

@@ -61,7 +61,7 @@ START_TEST(any_call_may_fail_where_all_states_fit) {
 END_TEST
 
 START_TEST(any_call_may_fail_where_few_states_fit) {
-    fail_each_call(LEAST_SLOTS, STEPS);
+    fail_each_call(LEAST_SLOTS, STEPS - 5);
     fail_each_call(LEAST_SLOTS + 2, STEPS - 3);
 }
 END_TEST
