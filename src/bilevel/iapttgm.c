@@ -115,8 +115,9 @@ static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *obj
     blo_status status = blo_trajectory_reserve(trajectory, trajectory->step, objective);
     if (status == BLO_OK)
         place_outputs(trajectory, objective, outputs);
-    if (status == BLO_OK)
-        status = blo_trajectory_places(trajectory, k, state);
+    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
+    if (status == BLO_OK) /* y_K, on whose way the sweep's states are kept */
+        status = blo_loop_rewind(trajectory->loop, &step, k, state);
     if (status == BLO_OK)
         status = zero_carries(trajectory, objective);
     if (status == BLO_OK) {

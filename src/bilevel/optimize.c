@@ -87,7 +87,8 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
                                     .carry_bytes = bytes + step->n_state,
                                     .observed = blo_model_dtype(solver->lower),
                                     .scratch_bytes = scratch_bytes,
-                                    .budget = solver->options.memory_budget};
+                                    .budget = solver->options.memory_budget,
+                                    .last_stays = true}; /* y_T can be read after x has changed */
     return blo_loop_create(solver->context, &layout, &trajectory->loop);
 }
 

@@ -18,7 +18,8 @@ typedef enum blo_source_kind {
     BLO_SOURCE_CARRY, /* .index: adjoint array (sweeps only) */
     BLO_SOURCE_PER_STEP, /* .place, .row_bytes: row k; step and adjoint of step k see row k, observe of s_k sees row k-1
                           */
-    BLO_SOURCE_STEP      /* the step's number, int32: k in step and adjoint; in observe the number of steps done */
+    BLO_SOURCE_STEP,     /* the step's number, int32: k in step and adjoint; in observe the number of steps done */
+    BLO_SOURCE_KEPT      /* .index: array that the step kept (adjoints of a level above .index only) */
 } blo_source_kind;
 
 typedef struct blo_source {
@@ -34,6 +35,12 @@ typedef struct blo_stage {
     const blo_source *sources;
 } blo_stage;
 
+/* A step may keep arrays beside its new state (what its adjoint would else compute again). They stand in one order,
+ * 0 … n_levels-1, the one that saves most seconds per byte first; a step of level j keeps the first j. Where stages are
+ * passed, they are an array of n_levels + 1, by level: the step of level j has j outputs more, array 0 … j-1; the
+ * adjoint of level j reads them as BLO_SOURCE_KEPT. All levels compute the same values. Levels that blo_loop_levels()
+ * does not name are never looked at. */
+
 typedef struct blo_loop blo_loop; /* state slots, observed values, scratch: device memory of a loop */
 
 typedef struct blo_loop_layout {
@@ -45,6 +52,11 @@ typedef struct blo_loop_layout {
     blo_dtype observed;          /* dtype of o_k */
     uint64_t scratch_bytes;      /* largest of all plans that will run on the loop */
     uint64_t budget;             /* bytes for the whole pool, 0: the context's. What else is in the pool counts. */
+    int n_levels;                /* arrays that a step can keep; 0: none, and what follows is not read */
+    const uint64_t *keep_bytes;  /* [n_levels] */
+    double step_cost;            /* seconds of a step; only the ratio to what follows matters */
+    const double *adjoint_cost;  /* [n_levels + 1]: seconds of the adjoint of each level */
+    bool last_stays;             /* s_T outlives sweeps, in a slot of its own */
 } blo_loop_layout;
 
 /* Allocates: as many state slots as fit the budget (at least 5 or T + 1, at most T + 1), the carries, the observed
@@ -53,29 +65,37 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
 void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
 
+/* Which levels of steps and of adjoints the loop will ask for: decided when it was made, from the budget and the costs.
+ * STEPS, ADJOINTS: [n_levels + 1]. */
+void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
+
 /* Where to write s_0 before a run (queue copies there), and array I of s_0. Forgets the run before. */
 blo_place blo_loop_begin(blo_loop *loop, int i);
 
 /* Queues T steps, and the observation of every new state (OBSERVE NULL: none; EVERY false: only of s_T). Outputs of
- * STEP are the n_state new arrays, the one of OBSERVE the scalar. Never waits. Snapshots are thinned evenly as the loop
- * runs if not all fit. */
-blo_status blo_loop_run(blo_loop *loop, const blo_stage *step, const blo_stage *observe, bool every);
+ * STEPS (by level) are the n_state new arrays and what is kept, the one of OBSERVE the scalar. Never waits. Snapshots
+ * are thinned evenly as the loop runs if not all fit. */
+blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every);
 
 /* Reads all observed values (one wait): VALUES[k-1] = o_k, NaN where not observed. */
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 
-/* The place of array I of s_k; recomputed with the run's STEP stage from the nearest snapshot before it if it was
+/* The place of array I of s_k; recomputed with the run's STEPS from the nearest snapshot before it if it was
  * thinned (queued; valid until the next call on the loop that recomputes). Errors: STATE (no run was queued whole),
  * MEMORY, DEVICE; what was kept stays so. */
-blo_status blo_loop_state(blo_loop *loop, const blo_stage *step, int k, blo_place *places);
+blo_status blo_loop_state(blo_loop *loop, const blo_stage *steps, int k, blo_place *places);
+
+/* The same, as the first part of a sweep from K: what it passes is kept for the sweep, what lies beyond is given up. So
+ * a sweep that begins with something computed from s_K does not recompute the way to it twice. */
+blo_status blo_loop_rewind(blo_loop *loop, const blo_stage *steps, int k, blo_place *places);
 
 /* Where to write carry array I before a sweep, and where it lies after. */
 blo_place blo_loop_carry(blo_loop *loop, int i);
 
-/* Queues the sweep from step K-1 down to 0 over the run before. ADJOINT's outputs are the n_carry new arrays. CHECK
- * (dtype and element count of carry 0 … n_carry-1): each new carry is checked for NaN and infinity with tag k+1.
+/* Queues the sweep from step K-1 down to 0 over the run before. The outputs of ADJOINTS (by level) are the n_carry new
+ * arrays, all of DTYPE; each set of them is checked for NaN and infinity, in one launch, with tag k+1.
  * Errors: STATE (no run was queued whole), MEMORY, DEVICE: the carries are then lost, the states are not. */
-blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *step, const blo_stage *adjoint, int k, blo_dtype dtype);
+blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, blo_dtype dtype);
 
 typedef struct blo_loop_report {
     int slots;                 /* states that fit */
@@ -83,6 +103,9 @@ typedef struct blo_loop_report {
     uint64_t state_bytes;      /* of one state */
     uint64_t recomputed_steps; /* steps run again since the last run */
     uint64_t run_launches, sweep_launches;
+    int keep_slots;                           /* steps whose arrays can be kept at once */
+    const int *kept_steps;                    /* [n_levels]: how many of them keep array i; borrowed from the loop */
+    uint64_t all_state_bytes, all_keep_bytes; /* of all slots */
 } blo_loop_report;
 void blo_loop_describe(const blo_loop *loop, blo_loop_report *report);
 

@@ -54,31 +54,34 @@ void blo_slots_free(blo_slots *slots) {
 }
 
 void blo_slots_clear(blo_slots *slots) {
-    for (int k = 0; k <= slots->steps; k++)
+    for (int k = 0; slots->n > 0 && k <= slots->steps; k++)
         slots->slot_of[k] = -1;
     for (int i = 0; i < slots->n; i++)
         slots->state_of[i] = -1;
     slots->n_free = slots->n;
+    slots->lowest = 0;
 }
 
 int blo_slots_take(blo_slots *slots, int state) {
-    for (int i = 0; i < slots->n; i++)
-        if (slots->state_of[i] < 0) {
-            slots->state_of[i] = state;
-            slots->slot_of[state] = i;
-            slots->n_free--;
-            return i;
-        }
-    return -1;
+    while (slots->lowest < slots->n && slots->state_of[slots->lowest] >= 0)
+        slots->lowest++;
+    if (slots->lowest == slots->n)
+        return -1;
+    slots->state_of[slots->lowest] = state;
+    slots->slot_of[state] = slots->lowest;
+    slots->n_free--;
+    return slots->lowest;
 }
 
 void blo_slots_drop(blo_slots *slots, int state) {
-    int slot = slots->slot_of[state];
+    int slot = slots->n > 0 ? slots->slot_of[state] : -1;
     if (slot < 0)
         return;
     slots->slot_of[state] = -1;
     slots->state_of[slot] = -1;
     slots->n_free++;
+    if (slot < slots->lowest)
+        slots->lowest = slot;
 }
 
 blo_place blo_slots_place(const blo_slots *slots, int slot, int array) {

@@ -1,0 +1,262 @@
+/* Loops whose steps keep arrays for their adjoints: at every budget from the least to one that keeps everything, the
+ * same bits, within the budget, with the plans only that the loop said it would use, and no more steps than the
+ * arithmetic promises. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "schedule/checkpoint.h"
+#include "schedule/schedule.h"
+
+enum { N = 48, LEVELS = 2, MOST_STEPS = 24, SCRATCH = 8192 };
+static const double rate = 3.7, step_cost = 2, adjoint_cost[LEVELS + 1] = {4, 3, 2.5};
+static blo_context *context;
+
+#define MUST(call) ck_assert_msg((call) == BLO_OK, "%s", blo_context_error(context))
+
+typedef struct scene {
+    blo_plan *step[LEVELS + 1], *adjoint[LEVELS + 1];
+    blo_source step_sources[1], adjoint_sources[3 + LEVELS];
+    double states[MOST_STEPS + 1][N]; /* by direct iteration */
+} scene;
+
+/* s' = r s (1 - s); kept: 1 - 2 s, then s s. */
+static void trace_step(scene *x, int level) {
+    const int64_t shape[1] = {N};
+    blo_graph *graph;
+    MUST(blo_graph_create(&graph));
+    blo_node *s = blo_graph_input(graph, "s", BLO_DOUBLE, 1, shape), *one = blo_full(graph, BLO_DOUBLE, 1, 1, shape);
+    blo_node *outputs[] = {blo_scale(blo_mul(s, blo_sub(one, s)), rate), blo_sub(one, blo_scale(s, 2)), blo_mul(s, s)};
+    MUST(blo_plan_create(context, 1 + level, outputs, NULL, &x->step[level]));
+    blo_graph_destroy(graph);
+}
+
+/* a' = a r (1 - 2 s) + s s k. Inputs: s, a, k, and what is kept. */
+static void trace_adjoint(scene *x, int level) {
+    const int64_t shape[1] = {N};
+    blo_graph *graph;
+    MUST(blo_graph_create(&graph));
+    blo_node *s = blo_graph_input(graph, "s", BLO_DOUBLE, 1, shape),
+             *a = blo_graph_input(graph, "a", BLO_DOUBLE, 1, shape),
+             *k = blo_cast(blo_graph_input(graph, "k", BLO_INT32, 0, NULL), BLO_DOUBLE),
+             *slope = blo_sub(blo_full(graph, BLO_DOUBLE, 1, 1, shape), blo_scale(s, 2)), *square = blo_mul(s, s);
+    if (level > 0)
+        slope = blo_graph_input(graph, "slope", BLO_DOUBLE, 1, shape);
+    if (level > 1)
+        square = blo_graph_input(graph, "square", BLO_DOUBLE, 1, shape);
+    blo_node *next = blo_add(blo_scale(blo_mul(a, slope), rate), blo_mul(square, k));
+    MUST(blo_plan_create(context, 1, &next, NULL, &x->adjoint[level]));
+    blo_graph_destroy(graph);
+}
+
+static void open_scene(scene *x) {
+    memset(x, 0, sizeof *x);
+    for (int level = 0; level <= LEVELS; level++) {
+        trace_step(x, level);
+        trace_adjoint(x, level);
+        ck_assert_uint_le(blo_plan_scratch_bytes(x->adjoint[level]), SCRATCH);
+        ck_assert_uint_le(blo_plan_scratch_bytes(x->step[level]), SCRATCH);
+    }
+    ck_assert_ptr_nonnull(blo_flag_buffer(context));          /* the context's own, made once */
+    ck_assert(!blo_plan_uses_input(x->adjoint[LEVELS], 0)); /* everything that needs the state is kept */
+    x->step_sources[0] = x->adjoint_sources[0] = (blo_source){.kind = BLO_SOURCE_STATE};
+    x->adjoint_sources[1] = (blo_source){.kind = BLO_SOURCE_CARRY};
+    x->adjoint_sources[2] = (blo_source){.kind = BLO_SOURCE_STEP};
+    for (int i = 0; i < LEVELS; i++)
+        x->adjoint_sources[3 + i] = (blo_source){.kind = BLO_SOURCE_KEPT, .index = i};
+    for (int i = 0; i < N; i++)
+        x->states[0][i] = (i + 1.0) / (N + 2);
+    for (int k = 0; k < MOST_STEPS; k++)
+        for (int i = 0; i < N; i++)
+            x->states[k + 1][i] = x->states[k][i] * (1 - x->states[k][i]) * rate;
+}
+
+static void close_scene(scene *x) {
+    for (int level = 0; level <= LEVELS; level++) {
+        blo_plan_destroy(x->step[level]);
+        blo_plan_destroy(x->adjoint[level]);
+    }
+}
+
+/* One loop under test, with stages for the levels that it asks for. */
+typedef struct trial {
+    scene *x;
+    blo_loop *loop;
+    int steps;
+    bool last_stays;
+    uint64_t budget;
+    blo_stage step[LEVELS + 1], adjoint[LEVELS + 1];
+    blo_loop_report report;
+} trial;
+
+static const uint64_t array_bytes = N * sizeof(double); /* a multiple of every alignment */
+
+static blo_status create(trial *t, uint64_t beside_fixed) {
+    const uint64_t all = 1u << 30, keep_bytes[LEVELS] = {array_bytes, array_bytes},
+                   alignment = blo_context_facts(context)->base_alignment;
+    ck_assert_uint_eq(array_bytes % alignment, 0);
+    t->budget = all - blo_pool_available(context, all) + 2 * array_bytes + SCRATCH + (uint64_t)t->steps * 12 +
+                8 * alignment + beside_fixed;
+    const blo_loop_layout layout = {.steps = t->steps,
+                                    .n_state = 1,
+                                    .state_bytes = &array_bytes,
+                                    .n_carry = 1,
+                                    .carry_bytes = &array_bytes,
+                                    .observed = BLO_DOUBLE,
+                                    .scratch_bytes = SCRATCH,
+                                    .budget = t->budget,
+                                    .n_levels = LEVELS,
+                                    .keep_bytes = keep_bytes,
+                                    .step_cost = step_cost,
+                                    .adjoint_cost = adjoint_cost,
+                                    .last_stays = t->last_stays};
+    return blo_loop_create(context, &layout, &t->loop);
+}
+
+static void make_stages(trial *t) {
+    bool steps[LEVELS + 1], adjoints[LEVELS + 1];
+    blo_loop_levels(t->loop, steps, adjoints);
+    memset(t->step, 0, sizeof t->step);
+    memset(t->adjoint, 0, sizeof t->adjoint);
+    for (int level = 0; level <= LEVELS; level++) { /* what is not named must not be looked at */
+        if (steps[level])
+            t->step[level] = (blo_stage){t->x->step[level], t->x->step_sources};
+        if (adjoints[level])
+            t->adjoint[level] = (blo_stage){t->x->adjoint[level], t->x->adjoint_sources};
+    }
+}
+
+static void write(blo_place place, const double *values) {
+    MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, array_bytes, values));
+}
+
+static void compare(blo_place place, const double *wanted, const char *what, int k) {
+    double got[N];
+    MUST(blo_buffer_read(context, place.buffer, place.offset, sizeof got, got));
+    ck_assert_msg(memcmp(got, wanted, sizeof got) == 0, "%s %d is wrong", what, k);
+}
+
+static void run(trial *t) {
+    write(blo_loop_begin(t->loop, 0), t->x->states[0]);
+    MUST(blo_loop_run(t->loop, t->step, NULL, false));
+}
+
+static void sweep(trial *t, int k, bool rewind) {
+    double a[N];
+    blo_place place;
+    for (int i = 0; i < N; i++)
+        a[i] = 1 + i;
+    if (rewind) {
+        MUST(blo_loop_rewind(t->loop, t->step, k, &place));
+        compare(place, t->x->states[k], "state", k);
+    }
+    write(blo_loop_carry(t->loop, 0), a);
+    MUST(blo_loop_sweep(t->loop, t->step, t->adjoint, k, BLO_DOUBLE));
+    for (int j = k - 1; j >= 0; j--)
+        for (int i = 0; i < N; i++)
+            a[i] = a[i] * (1 - t->x->states[j][i] * 2) * rate + t->x->states[j][i] * t->x->states[j][i] * j;
+    compare(blo_loop_carry(t->loop, 0), a, "the adjoint after a sweep from", k);
+    blo_loop_describe(t->loop, &t->report);
+}
+
+/* Steps that the arithmetic promises for states END-1 … 0 after a run. */
+static uint64_t promised(const trial *t, int end) {
+    blo_checkpoints c;
+    blo_sweep s;
+    bool live[MOST_STEPS + 1] = {false};
+    if (t->report.slots > t->steps)
+        return 0;
+    ck_assert(blo_checkpoints_create(t->steps, t->report.slots - t->last_stays,
+                                     t->report.keep_slots ? t->report.keep_slots + 1 : 0, &c));
+    for (int k = 0; k < t->steps && k < end; k++)
+        live[k] = blo_checkpoints_keeps(&c, k);
+    int64_t cost = blo_sweep_begin(&s, &c, live, NULL, 0, end);
+    blo_checkpoints_free(&c);
+    return (uint64_t)cost;
+}
+
+static void try_all_ends(trial *t) {
+    const blo_statistics *counters = blo_context_counters(context);
+    blo_place place;
+    run(t);
+    uint64_t allocations = counters->allocations, waits = counters->waits;
+    for (int k = 1; k <= t->steps; k += 1 + t->steps / 6) {
+        run(t);
+        ck_assert_uint_eq(counters->waits, waits);
+        sweep(t, k, false);
+        ck_assert_uint_eq(t->report.recomputed_steps, promised(t, k));
+        sweep(t, t->steps - k / 2, true); /* again, from what the first has left */
+        run(t);
+        sweep(t, k, true);
+        ck_assert_uint_eq(t->report.recomputed_steps, k < t->steps ? promised(t, k + 1) : promised(t, k));
+        MUST(blo_loop_state(t->loop, t->step, t->steps, &place));
+        compare(place, t->x->states[t->steps], "state", t->steps);
+        sweep(t, k, k % 2 == 0);
+        MUST(blo_loop_state(t->loop, t->step, k / 2, &place));
+        compare(place, t->x->states[k / 2], "state", k / 2);
+        ck_assert_uint_eq(counters->allocations, allocations);
+        waits = counters->waits;
+    }
+    ck_assert_uint_le(counters->current_device_bytes, t->budget);
+}
+
+static void try_budgets(scene *x, int steps, bool last_stays) {
+    int all = steps + 1, least = all < 3 + last_stays ? all : 3 + last_stays, slots = 0;
+    bool thinned_and_kept = false;
+    for (int arrays = least - 1; arrays <= all + LEVELS * steps; arrays++) {
+        trial t = {.x = x, .steps = steps, .last_stays = last_stays};
+        blo_pool_trim(context);
+        blo_status status = create(&t, (uint64_t)arrays * array_bytes);
+        ck_assert_int_eq(status, arrays < least ? BLO_ERROR_BUDGET : BLO_OK);
+        if (status != BLO_OK)
+            continue;
+        make_stages(&t);
+        try_all_ends(&t);
+        slots = t.report.slots;
+        ck_assert_uint_le(t.report.all_state_bytes + t.report.all_keep_bytes, (uint64_t)arrays * array_bytes);
+        thinned_and_kept |= slots < all && t.report.kept_steps[0] > 0;
+        if (arrays >= all) {
+            int rest = arrays - all, first = rest < steps ? rest : steps;
+            ck_assert_int_eq(slots, all);
+            ck_assert_int_eq(t.report.kept_steps[0], first);
+            ck_assert_int_eq(t.report.kept_steps[1], rest - first);
+        }
+        blo_loop_destroy(t.loop);
+    }
+    ck_assert(thinned_and_kept == (steps > 6));
+}
+
+START_TEST(every_budget_gives_the_same_bits) {
+    static scene x;
+    open_scene(&x);
+    for (int last_stays = 0; last_stays < 2; last_stays++) {
+        try_budgets(&x, 1, last_stays);
+        try_budgets(&x, 2, last_stays);
+        try_budgets(&x, 5, last_stays);
+        try_budgets(&x, 13, last_stays);
+    }
+    try_budgets(&x, MOST_STEPS, true);
+    close_scene(&x);
+}
+END_TEST
+
+int main(void) {
+    char message[512];
+    if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
+        fprintf(stderr, "%s\n", message);
+        return 1;
+    }
+    Suite *suite = suite_create("kept arrays of loops");
+    TCase *tests = tcase_create("all");
+    tcase_set_timeout(tests, 300);
+    tcase_add_test(tests, every_budget_gives_the_same_bits);
+    suite_add_tcase(suite, tests);
+    SRunner *runner = srunner_create(suite);
+    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    blo_context_destroy(context);
+    return failed != 0;
+}
