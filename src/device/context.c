@@ -93,6 +93,7 @@ void blo_context_destroy(blo_context *context) {
         free(context->programs[i].name);
     }
     free(context->programs);
+    blo_wanted_release(context);
     if (context->queue)
         clReleaseCommandQueue(context->queue);
     if (context->context)

@@ -12,6 +12,11 @@ typedef struct blo_program_entry { /* one kernel that was built */
     cl_program program; /* counted once per entry */
 } blo_program_entry;
 
+typedef struct blo_wanted { /* a source that will be asked for */
+    struct blo_wanted *next;
+    char *name, *text;
+} blo_wanted;
+
 typedef struct blo_staging { /* host memory that a queued write still reads; freed at the next wait */
     struct blo_staging *next;
 } blo_staging;
@@ -41,6 +46,7 @@ struct blo_context {
     uint64_t next_serial;
     int n_programs, programs_capacity;
     blo_program_entry *programs;
+    blo_wanted *wanted; /* sources to be built with the next program, in the order they came */
     blo_staging *staged;
     blo_buffer *flag;                 /* one uint, 0: nothing flagged */
     bool flag_used;                   /* a check was queued since the flag was last known to be clear */
@@ -74,6 +80,8 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag);
 /* Queues the read of the flag into FLAG if a check was queued since it was last known to be clear. */
 blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
 void blo_flag_release(blo_context *context);
+/* Forgets the sources that were wanted. */
+void blo_wanted_release(blo_context *context);
 
 /* --- the profile (profile.c) --- */
 /* Rows that every profile has. */
