@@ -319,6 +319,7 @@ static int unnamed_row(const blo_kernel *kernel) {
 /* --- arguments and launches --- */
 
 static blo_status set_argument(blo_kernel *kernel, int index, size_t size, const void *value) {
+    kernel->context->counters.bindings++;
     cl_int code = blo_fault(kernel->context);
     if (code == CL_SUCCESS)
         code = clSetKernelArg(kernel->kernel, (cl_uint)index, size, value);
@@ -353,5 +354,6 @@ blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *g
     if (timed && !kernel->row)
         kernel->row = unnamed_row(kernel);
     blo_profile_note(context, kernel->row, NULL, event);
-    return blo_check(context, code, "clEnqueueNDRangeKernel");
+    blo_status status = blo_check(context, code, "clEnqueueNDRangeKernel");
+    return status == BLO_OK ? blo_queue_start(context) : status;
 }
