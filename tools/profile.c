@@ -8,7 +8,7 @@
 #include "options.h"
 
 /* In the order of an upper iteration; what else there is comes after. */
-static const char *const parts[] = {"step", "F", "F's gradient", "sweep", "objective", "other", "transfers"};
+static const char *const parts[] = {"step", "F", "F's gradient", "sweep", "checks", "objective", "other", "transfers"};
 enum { N_PARTS = sizeof parts / sizeof parts[0] };
 
 typedef struct peak {
@@ -68,8 +68,12 @@ static const peak *peak_of(const profile *p, const blo_profile_row *row) {
     return own->flops > 0 ? own : &p->peaks[row->dtype != BLO_DOUBLE];
 }
 
+/* The rate at which AMOUNT is done: by the median, which the first launch, compiled as it starts, and whatever else
+ * runs on the machine do not change; by the sum where launches differ in size. */
 static double per_second(double amount, const blo_profile_row *row) {
-    return row->seconds > 0 ? amount / row->seconds : 0;
+    bool differ = !strcmp(row->part, "checks") || !strcmp(row->part, "transfers");
+    double seconds = differ ? row->seconds : row->median_seconds * (double)row->launches;
+    return seconds > 0 ? amount / seconds : 0;
 }
 
 static void print_row(const profile *p, const blo_profile_row *row) {

@@ -27,6 +27,7 @@ typedef struct blo_statistics {
     uint64_t peak_device_bytes;    /* most the pool ever held */
     uint64_t allocations;          /* device allocations made */
     uint64_t launches;             /* kernels enqueued (a library call counts as one) */
+    uint64_t bindings;             /* kernel arguments set */
     uint64_t waits;                /* times the host waited for the device */
     uint64_t kernels_built;        /* kernels compiled, or loaded from the cache */
     uint64_t traces;               /* objectives and other callbacks traced */
@@ -57,11 +58,12 @@ BLO_API uint64_t blo_context_memory_budget(const blo_context *context);
 
 /* What was launched for one purpose, in a context opened with profile. */
 typedef struct blo_profile_row {
-    const char *part;  /* "step", "F", "sweep" (of a lower loop), "F's gradient", "objective", "transfers", "other" */
-    const char *what;  /* for example "matmul 5000x784x10"; both texts live as long as the context */
-    blo_dtype dtype;   /* of the arithmetic */
-    uint64_t launches; /* until the host last waited */
-    double seconds;    /* on the device, of all launches */
+    const char *part;      /* "step", "F", "sweep" (of a lower loop), "F's gradient", "objective", "other"; "checks"
+                              and "transfers", whose launches differ in size */
+    const char *what;      /* for example "matmul 5000x784x10"; both texts live as long as the context */
+    blo_dtype dtype;       /* of the arithmetic */
+    uint64_t launches;     /* until the host last waited */
+    double seconds;        /* on the device, of all launches */
     double median_seconds; /* of one launch */
     double flops, bytes;   /* of all launches: multiplications and additions, and array elements read and written */
 } blo_profile_row;

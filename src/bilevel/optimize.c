@@ -20,6 +20,15 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
     return status;
 }
 
+/* All kernels of a loop and its sweep, as one program where this is the first loop. */
+static blo_status build_both(blo_lower_solver *solver, const blo_program *step, const blo_program *observe) {
+    blo_plan *const plans[] = {step->plan, step->adjoint, observe->plan, observe->adjoint};
+    blo_status status = blo_flag_want(solver->context, blo_model_dtype(solver->lower));
+    for (size_t i = 0; status == BLO_OK && i < sizeof plans / sizeof *plans; i++)
+        status = blo_plan_build(plans[i]);
+    return status;
+}
+
 static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, blo_program **step,
                                blo_program **observe) {
     blo_key key;
@@ -35,7 +44,7 @@ static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, 
     if (status == BLO_OK)
         status = prepare(solver, &key, "upper objective", observe);
     blo_key_free(&key);
-    return status;
+    return status == BLO_OK ? build_both(solver, *step, *observe) : status;
 }
 
 static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {

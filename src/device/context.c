@@ -85,6 +85,7 @@ void blo_context_destroy(blo_context *context) {
     if (context->queue)
         clFinish(context->queue);
     blo_after_wait(context, false, 0);
+    blo_staging_release(context);
     blo_flag_release(context);
     blo_profile_close(context);
     blo_pool_trim(context);
@@ -93,6 +94,7 @@ void blo_context_destroy(blo_context *context) {
         free(context->programs[i].name);
     }
     free(context->programs);
+    blo_wanted_release(context);
     if (context->queue)
         clReleaseCommandQueue(context->queue);
     if (context->context)

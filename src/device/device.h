@@ -100,9 +100,13 @@ typedef struct blo_kernel_source {
 
 typedef struct blo_kernel blo_kernel; /* a kernel object with its own bound arguments */
 
-/* Gives a new kernel object for each of N sources. Those not built before in this context are built together as one
- * program, from the user's cache folder where the implementation has no cache of its own. Sources of equal name are
- * built once. On failure nothing is given. Errors: BUILD (with the log), MEMORY, DEVICE. */
+/* Notes N sources (copied) that will be asked for: the next program that is built holds them as well, since a program
+ * costs more than the kernels in it. Errors: MEMORY. */
+blo_status blo_kernels_want(blo_context *context, int n, const blo_kernel_source *sources);
+
+/* Gives a new kernel object for each of N sources. Those not built before in this context, and those that are wanted,
+ * are built together as one program, from the user's cache folder where the implementation has no cache of its own.
+ * Sources of equal name are built once. On failure nothing is given. Errors: BUILD (with the log), MEMORY, DEVICE. */
 blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels);
 void blo_kernel_release(blo_kernel *kernel); /* NULL is allowed */
 /* Its launches are of row NUMBER of the profile. */
@@ -136,6 +140,8 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call);
  * callback, and clears it. */
 blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
                           uint64_t count, uint32_t tag);
+/* Wants the kernels of the checks and commits of DTYPE (blo_kernels_want()). */
+blo_status blo_flag_want(blo_context *context, blo_dtype dtype);
 /* The buffer whose first uint is 0 while nothing is flagged: kernels that commit results look at it. */
 blo_buffer *blo_flag_buffer(blo_context *context);
 /* TARGET[count] += SOURCE[count] unless something is flagged (queued). */

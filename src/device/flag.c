@@ -21,19 +21,41 @@ static blo_status make_flag(blo_context *context) {
     return status;
 }
 
-/* The kernel of BODY (one of cl/'s) for DTYPE, made once. */
+/* The source of BODY (one of cl/'s) for DTYPE. */
+typedef struct flag_source {
+    char name[64], text[2048];
+} flag_source;
+
+static blo_status write_source(blo_context *context, const char *what, const char *body, blo_dtype dtype,
+                               flag_source *source) {
+    snprintf(source->name, sizeof source->name, "blo_%s_%s", what, blo_dtype_name(dtype));
+    int length =
+        snprintf(source->text, sizeof source->text, "#undef REAL\n#undef NAME\n#define REAL %s\n#define NAME %s\n%s\n",
+                 blo_dtype_name(dtype), source->name, body);
+    if (length >= (int)sizeof source->text)
+        return blo_fail(context, BLO_ERROR_BUILD, "the kernel %s is longer than its room", source->name);
+    return BLO_OK;
+}
+
+/* Its kernel, made once. */
 static blo_status make_kernel(blo_context *context, const char *what, const char *body, blo_dtype dtype,
                               blo_kernel **kernel) {
+    flag_source source;
     if (*kernel)
         return BLO_OK;
-    char name[64], text[2048];
-    snprintf(name, sizeof name, "blo_%s_%s", what, blo_dtype_name(dtype));
-    int length = snprintf(text, sizeof text, "#undef REAL\n#undef NAME\n#define REAL %s\n#define NAME %s\n%s\n",
-                          blo_dtype_name(dtype), name, body);
-    if (length >= (int)sizeof text)
-        return blo_fail(context, BLO_ERROR_BUILD, "the kernel %s is longer than its room", name);
-    const blo_kernel_source source = {.name = name, .text = text};
-    return blo_kernels_get(context, 1, &source, kernel);
+    blo_status status = write_source(context, what, body, dtype, &source);
+    return status == BLO_OK
+               ? blo_kernels_get(context, 1, &(blo_kernel_source){.name = source.name, .text = source.text}, kernel)
+               : status;
+}
+
+blo_status blo_flag_want(blo_context *context, blo_dtype dtype) {
+    flag_source check, commit;
+    blo_status status = write_source(context, "check", blo_cl_check, dtype, &check);
+    if (status == BLO_OK)
+        status = write_source(context, "commit", blo_cl_commit, dtype, &commit);
+    const blo_kernel_source sources[] = {{check.name, check.text}, {commit.name, commit.text}};
+    return status == BLO_OK ? blo_kernels_want(context, 2, sources) : status;
 }
 
 blo_buffer *blo_flag_buffer(blo_context *context) {

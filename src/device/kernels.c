@@ -136,7 +136,7 @@ static blo_status make_program(blo_context *context, int n, const char **texts, 
 
 /* --- the library --- */
 
-static void dump(const blo_context *context, const blo_kernel_source *source) {
+static void dump(const blo_context *context, const blo_wanted *source) {
     char path[1024];
     if (!context->dump_folder ||
         snprintf(path, sizeof path, "%s/%s.cl", context->dump_folder, source->name) >= (int)sizeof path)
@@ -166,37 +166,100 @@ static blo_status remember(blo_context *context, const char *name, cl_program pr
     return BLO_OK;
 }
 
-static bool repeats(const blo_kernel_source *sources, int i) {
-    for (int j = 0; j < i; j++)
-        if (!strcmp(sources[j].name, sources[i].name))
+/* --- what will be asked for --- */
+
+static bool is_wanted(const blo_context *context, const char *name) {
+    for (const blo_wanted *wanted = context->wanted; wanted; wanted = wanted->next)
+        if (!strcmp(wanted->name, name))
             return true;
     return false;
 }
 
-/* Builds what is not there yet as one program. */
-static blo_status build_missing(blo_context *context, int n, const blo_kernel_source *sources) {
-    const char **texts = malloc(((size_t)n + 1) * sizeof *texts);
-    int *missing = malloc(((size_t)n + 1) * sizeof *missing), m = 0;
-    if (!texts || !missing) {
-        free(texts);
-        free(missing);
-        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", n);
+static void free_wanted(blo_wanted *wanted) {
+    free(wanted->name);
+    free(wanted->text);
+    free(wanted);
+}
+
+void blo_wanted_release(blo_context *context) {
+    while (context->wanted) {
+        blo_wanted *next = context->wanted->next;
+        free_wanted(context->wanted);
+        context->wanted = next;
     }
+}
+
+static blo_status want(blo_context *context, const blo_kernel_source *source) {
+    blo_wanted **end = &context->wanted, *made = calloc(1, sizeof *made);
+    if (made) {
+        made->name = malloc(strlen(source->name) + 1);
+        made->text = malloc(strlen(source->text) + 1);
+    }
+    if (!made || !made->name || !made->text) {
+        if (made)
+            free_wanted(made);
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a kernel's source");
+    }
+    strcpy(made->name, source->name);
+    strcpy(made->text, source->text);
+    while (*end)
+        end = &(*end)->next;
+    *end = made;
+    return BLO_OK;
+}
+
+blo_status blo_kernels_want(blo_context *context, int n, const blo_kernel_source *sources) {
+    blo_status status = BLO_OK;
+    for (int i = 0; i < n && status == BLO_OK; i++)
+        if (!find_program(context, sources[i].name) && !is_wanted(context, sources[i].name))
+            status = want(context, &sources[i]);
+    return status;
+}
+
+/* Builds all that is wanted as one program. */
+static blo_status build_wanted(blo_context *context) {
+    int n = 0;
+    for (const blo_wanted *wanted = context->wanted; wanted; wanted = wanted->next)
+        n++;
+    const char **texts = malloc(((size_t)n + 1) * sizeof *texts);
+    if (!texts)
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", n);
     texts[0] = preamble;
-    for (int i = 0; i < n; i++)
-        if (!find_program(context, sources[i].name) && !repeats(sources, i)) {
-            dump(context, &sources[i]);
-            missing[m] = i;
-            texts[++m] = sources[i].text;
-        }
+    n = 1;
+    for (const blo_wanted *wanted = context->wanted; wanted; wanted = wanted->next) {
+        dump(context, wanted);
+        texts[n++] = wanted->text;
+    }
     cl_program program = NULL;
-    blo_status status = m ? make_program(context, m + 1, texts, &program) : BLO_OK;
-    for (int i = 0; i < m && status == BLO_OK; i++)
-        status = remember(context, sources[missing[i]].name, program);
+    blo_status status = make_program(context, n, texts, &program);
+    for (const blo_wanted *wanted = context->wanted; wanted && status == BLO_OK; wanted = wanted->next)
+        status = remember(context, wanted->name, program);
     if (program)
         clReleaseProgram(program);
     free(texts);
-    free(missing);
+    return status;
+}
+
+/* Builds what is not there yet. What others want is built with it, unless it is that which does not build; it is
+ * forgotten then, and told when it is asked for. */
+static blo_status build_missing(blo_context *context, int n, const blo_kernel_source *sources) {
+    int missing = 0;
+    for (int i = 0; i < n; i++)
+        missing += !find_program(context, sources[i].name);
+    if (missing == 0)
+        return BLO_OK;
+    bool others = context->wanted != NULL;
+    blo_status status = blo_kernels_want(context, n, sources);
+    if (status == BLO_OK)
+        status = build_wanted(context);
+    if (status == BLO_ERROR_BUILD && others) {
+        blo_wanted_release(context);
+        status = blo_kernels_want(context, n, sources);
+        if (status == BLO_OK)
+            status = build_wanted(context);
+    }
+    if (status == BLO_OK || status == BLO_ERROR_BUILD)
+        blo_wanted_release(context);
     return status;
 }
 
@@ -256,6 +319,7 @@ static int unnamed_row(const blo_kernel *kernel) {
 /* --- arguments and launches --- */
 
 static blo_status set_argument(blo_kernel *kernel, int index, size_t size, const void *value) {
+    kernel->context->counters.bindings++;
     cl_int code = blo_fault(kernel->context);
     if (code == CL_SUCCESS)
         code = clSetKernelArg(kernel->kernel, (cl_uint)index, size, value);
@@ -290,5 +354,6 @@ blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *g
     if (timed && !kernel->row)
         kernel->row = unnamed_row(kernel);
     blo_profile_note(context, kernel->row, NULL, event);
-    return blo_check(context, code, "clEnqueueNDRangeKernel");
+    blo_status status = blo_check(context, code, "clEnqueueNDRangeKernel");
+    return status == BLO_OK ? blo_queue_start(context) : status;
 }

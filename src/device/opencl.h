@@ -12,8 +12,14 @@ typedef struct blo_program_entry { /* one kernel that was built */
     cl_program program; /* counted once per entry */
 } blo_program_entry;
 
-typedef struct blo_staging { /* host memory that a queued write still reads; freed at the next wait */
+typedef struct blo_wanted { /* a source that will be asked for */
+    struct blo_wanted *next;
+    char *name, *text;
+} blo_wanted;
+
+typedef struct blo_staging { /* host memory that a queued write still reads */
     struct blo_staging *next;
+    size_t bytes;
 } blo_staging;
 
 typedef struct blo_profile blo_profile;
@@ -41,7 +47,10 @@ struct blo_context {
     uint64_t next_serial;
     int n_programs, programs_capacity;
     blo_program_entry *programs;
-    blo_staging *staged;
+    blo_wanted *wanted;          /* sources to be built with the next program, in the order they came */
+    blo_staging *staged, *spare; /* what queued writes read, until the next wait; small ones kept for reuse */
+    size_t staged_bytes;
+    int unstarted;                    /* launches since the device was last told to start */
     blo_buffer *flag;                 /* one uint, 0: nothing flagged */
     bool flag_used;                   /* a check was queued since the flag was last known to be clear */
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
@@ -68,12 +77,18 @@ const char *blo_cl_error_name(cl_int code);
 blo_status blo_choose_device(blo_context *context, const char *what);
 blo_status blo_read_facts(blo_context *context, blo_gemm gemm);
 
+/* After some launches: tells the device to start, so that it works while the host goes on queueing. */
+blo_status blo_queue_start(blo_context *context);
+
 /* After the host has waited: frees staged memory. IS_READ: FLAG is what the flag held; else that is not known, and the
  * next wait has to ask again. */
 blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag);
 /* Queues the read of the flag into FLAG if a check was queued since it was last known to be clear. */
 blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
 void blo_flag_release(blo_context *context);
+void blo_staging_release(blo_context *context);
+/* Forgets the sources that were wanted. */
+void blo_wanted_release(blo_context *context);
 
 /* --- the profile (profile.c) --- */
 /* Rows that every profile has. */

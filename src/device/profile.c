@@ -36,8 +36,8 @@ static const blo_work built_in[] = {[BLO_PROFILE_WRITE] = {.part = "transfers", 
                                     [BLO_PROFILE_READ] = {.part = "transfers", .what = "device to host"},
                                     [BLO_PROFILE_COPY] = {.part = "transfers", .what = "copy"},
                                     [BLO_PROFILE_ZERO] = {.part = "transfers", .what = "zeros"},
-                                    [BLO_PROFILE_CHECK] = {.part = "sweep", .what = "check for NaN"},
-                                    [BLO_PROFILE_COMMIT] = {.part = "sweep", .what = "add to the gradients"}};
+                                    [BLO_PROFILE_CHECK] = {.part = "checks", .what = "check for NaN"},
+                                    [BLO_PROFILE_COMMIT] = {.part = "checks", .what = "add to the gradients"}};
 
 bool blo_context_profiles(const blo_context *context) {
     return context->profile != NULL;

@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STAGED_BYTES = 4 << 20 }; /* larger writes wait instead of being copied once more */
+enum {
+    STAGED_BYTES = 64 << 20, /* as much may be staged at once; beyond it writes wait */
+    SPARE_BYTES = 1024,      /* staging memory of this size is kept for the writes of every upper iteration */
+    START_EVERY = 16         /* launches */
+};
 
 blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
     if (!context->flag_used)
@@ -20,9 +24,15 @@ blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
 blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
     while (context->staged) {
         blo_staging *next = context->staged->next;
-        free(context->staged);
+        if (context->staged->bytes == SPARE_BYTES) {
+            context->staged->next = context->spare;
+            context->spare = context->staged;
+        } else
+            free(context->staged);
         context->staged = next;
     }
+    context->staged_bytes = 0;
+    context->unstarted = 0;
     blo_profile_drain(context);
     if (!is_read)
         return BLO_OK;
@@ -37,6 +47,40 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
                     (unsigned)flag);
 }
 
+void blo_staging_release(blo_context *context) {
+    while (context->spare) {
+        blo_staging *next = context->spare->next;
+        free(context->spare);
+        context->spare = next;
+    }
+}
+
+/* Host memory of BYTES that stays until the next wait; NULL: none is left. */
+static void *stage(blo_context *context, size_t bytes) {
+    blo_staging *staging = bytes <= SPARE_BYTES ? context->spare : NULL;
+    size_t room = bytes <= SPARE_BYTES ? SPARE_BYTES : bytes;
+    if (staging)
+        context->spare = staging->next;
+    else
+        staging = malloc(sizeof *staging + room);
+    if (!staging)
+        return NULL;
+    *staging = (blo_staging){.next = context->staged, .bytes = room};
+    context->staged = staging;
+    context->staged_bytes += room;
+    return staging + 1;
+}
+
+blo_status blo_queue_start(blo_context *context) {
+    if (++context->unstarted < START_EVERY)
+        return BLO_OK;
+    context->unstarted = 0;
+    cl_int code = blo_fault(context);
+    if (code == CL_SUCCESS)
+        code = clFlush(context->queue);
+    return blo_check(context, code, "clFlush");
+}
+
 /* Of the profile: a transfer that touches BYTES. */
 static void note(blo_context *context, int row, size_t bytes, cl_event event) {
     if (event)
@@ -47,16 +91,13 @@ static void note(blo_context *context, int row, size_t bytes, cl_event event) {
 blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes, const void *source) {
     if (bytes == 0)
         return BLO_OK;
-    bool wait = bytes > STAGED_BYTES;
+    bool wait = bytes > STAGED_BYTES || context->staged_bytes > STAGED_BYTES - bytes;
     const void *from = source;
     if (!wait) {
-        blo_staging *staging = malloc(sizeof *staging + bytes);
-        if (!staging)
+        void *staged = stage(context, bytes);
+        if (!staged)
             return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to stage %zu bytes", bytes);
-        memcpy(staging + 1, source, bytes);
-        staging->next = context->staged;
-        context->staged = staging;
-        from = staging + 1;
+        from = memcpy(staged, source, bytes);
     } else
         context->counters.waits++;
     cl_event event, *timed = blo_profile_event(context, &event);

@@ -16,6 +16,7 @@ struct blo_plan {
     blo_buffer *kept; /* what depends on fixed inputs only; NULL: computed by each run */
     uint64_t stamp;   /* of the contents of KEPT */
     bool kept_valid;
+    bool built; /* has its kernels, with what is bound for good */
 };
 
 /* --- what the passes share --- */
@@ -93,39 +94,71 @@ static void add_rows(blo_context *context, blo_plan_step *steps, int n_steps) {
         const blo_work work = {
             .part = "other", .what = step->what, .dtype = step->dtype, .flops = step->flops, .bytes = step->bytes};
         step->row = step->call.row = blo_profile_add(context, &work);
-        if (step->kernel)
-            blo_kernel_set_row(step->kernel, step->row);
     }
 }
 
-/* All kernels of the plan as one program; values bound for good. */
-static blo_status build_kernels(blo_context *context, blo_plan_step *steps, int n_steps) {
-    blo_kernel_source *sources = calloc((size_t)n_steps + 1, sizeof *sources);
-    blo_kernel **kernels = calloc((size_t)n_steps + 1, sizeof *kernels);
-    int n = 0;
-    if (!sources || !kernels) {
-        free(sources);
-        free(kernels);
-        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", n_steps);
-    }
-    for (int i = 0; i < n_steps; i++)
-        if (steps[i].text)
-            sources[n++] = (blo_kernel_source){.name = steps[i].name, .text = steps[i].text};
-    blo_status status = blo_kernels_get(context, n, sources, kernels);
+/* Sources of the plan's kernels, malloc'ed; NULL: no memory, which is told. */
+static blo_kernel_source *sources_of(const blo_plan *plan, int *n) {
+    blo_kernel_source *sources = calloc((size_t)plan->n_steps + 1, sizeof *sources);
+    *n = 0;
+    if (!sources)
+        blo_fail(plan->context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", plan->n_steps);
+    for (int i = 0; sources && i < plan->n_steps; i++)
+        if (plan->steps[i].text)
+            sources[(*n)++] = (blo_kernel_source){.name = plan->steps[i].name, .text = plan->steps[i].text};
+    return sources;
+}
+
+static blo_status want_kernels(const blo_plan *plan) {
+    int n;
+    blo_kernel_source *sources = sources_of(plan, &n);
+    blo_status status = sources ? blo_kernels_want(plan->context, n, sources) : BLO_ERROR_MEMORY;
+    free(sources);
+    return status;
+}
+
+static blo_status get_kernels(blo_plan *plan) {
+    int n;
+    blo_kernel_source *sources = sources_of(plan, &n);
+    blo_kernel **kernels = calloc((size_t)n + 1, sizeof *kernels);
+    blo_status status = BLO_ERROR_MEMORY;
+    if (sources && !kernels)
+        blo_fail(plan->context, status, "no host memory to build %d kernels", n);
+    else if (sources)
+        status = blo_kernels_get(plan->context, n, sources, kernels);
     n = 0;
-    for (int i = 0; i < n_steps && status == BLO_OK; i++)
-        if (steps[i].text)
-            steps[i].kernel = kernels[n++];
-    for (int i = 0; i < n_steps && status == BLO_OK; i++) {
-        int position = 0;
-        for (int j = 0; steps[i].kernel && j < steps[i].n_arguments && status == BLO_OK; j++) {
-            if (!steps[i].arguments[j].is_array)
-                status = blo_kernel_set_ulong(steps[i].kernel, position, steps[i].arguments[j].value);
-            position += steps[i].arguments[j].is_array ? 2 : 1;
+    for (int i = 0; i < plan->n_steps && status == BLO_OK; i++)
+        if (plan->steps[i].text) {
+            plan->steps[i].kernel = kernels[n++];
+            blo_kernel_set_row(plan->steps[i].kernel, plan->steps[i].row);
         }
-    }
     free(sources);
     free(kernels);
+    return status;
+}
+
+/* Values are bound for good. */
+static blo_status bind_values(const blo_plan_step *step) {
+    blo_status status = BLO_OK;
+    int position = 0;
+    for (int i = 0; step->kernel && i < step->n_arguments && status == BLO_OK; i++) {
+        if (!step->arguments[i].is_array)
+            status = blo_kernel_set_ulong(step->kernel, position, step->arguments[i].value);
+        position += step->arguments[i].is_array ? 2 : 1;
+    }
+    return status;
+}
+
+blo_status blo_plan_build(blo_plan *plan) {
+    if (plan->built)
+        return BLO_OK;
+    bool has_kernels = false;
+    for (int i = 0; i < plan->n_steps; i++)
+        has_kernels = has_kernels || plan->steps[i].kernel;
+    blo_status status = has_kernels ? BLO_OK : get_kernels(plan);
+    for (int i = 0; i < plan->n_steps && status == BLO_OK; i++)
+        status = bind_values(&plan->steps[i]);
+    plan->built = status == BLO_OK;
     return status;
 }
 
@@ -217,10 +250,9 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     if (status == BLO_OK)
         status = describe_ends(plan, &lowering);
     if (status == BLO_OK)
-        status = build_kernels(context, lowering.steps, lowering.n_steps);
+        add_rows(context, lowering.steps, lowering.n_steps);
     if (status != BLO_OK)
         goto done;
-    add_rows(context, lowering.steps, lowering.n_steps);
     plan->steps = lowering.steps;
     plan->n_steps = lowering.n_steps;
     plan->arrays = lowering.arrays;
@@ -230,6 +262,9 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     lowering.steps = NULL;
     lowering.n_steps = 0;
     lowering.arrays = NULL;
+    status = want_kernels(plan);
+    if (status != BLO_OK)
+        goto done;
     *result = plan;
     plan = NULL;
 done:
@@ -342,7 +377,9 @@ blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t st
         return BLO_OK;
     if (!plan->kept && blo_pool_available(plan->context, budget) / 2 < plan->kept_bytes) /* leave as much to others */
         return BLO_OK;
-    blo_status status = plan->kept ? BLO_OK : blo_buffer_create(plan->context, plan->kept_bytes, &plan->kept);
+    blo_status status = blo_plan_build(plan);
+    if (status == BLO_OK && !plan->kept)
+        status = blo_buffer_create(plan->context, plan->kept_bytes, &plan->kept);
     plan->kept_valid = false;
     for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
         if (plan->steps[s].fixed)
@@ -358,7 +395,7 @@ blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t st
 
 blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs,
                             const blo_buffer *scratch) {
-    blo_status status = BLO_OK;
+    blo_status status = plan->built ? BLO_OK : blo_plan_build(plan);
     for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
         if (!plan->steps[s].fixed || !plan->kept)
             status = queue_step(plan, &plan->steps[s], inputs, outputs, scratch);

@@ -108,6 +108,9 @@ END_TEST
 static const blo_kernel_source twice = {
     "twice",
     "__kernel void twice(__global int *x, const ulong o) { const size_t i = get_global_id(0); x[o + i] *= 2; }\n"};
+static const blo_kernel_source thrice = {
+    "thrice",
+    "__kernel void thrice(__global int *x, const ulong o) { const size_t i = get_global_id(0); x[o + i] *= 3; }\n"};
 static const blo_kernel_source broken = {"broken", "__kernel void broken(__global int *x) { x[0] = no_such_name; }\n"};
 
 START_TEST(kernels_are_built_once_and_a_failure_leaves_the_context_usable) {
@@ -153,6 +156,41 @@ START_TEST(a_long_build_log_is_told_from_its_beginning) {
     ck_assert_int_eq(blo_kernels_get(context, 1, &wordy, &bad), BLO_ERROR_BUILD);
     ck_assert_msg(strstr(blo_context_error(context), "no_such_name_0_") != NULL, "%s", blo_context_error(context));
     free(text);
+    blo_context_destroy(context);
+}
+END_TEST
+
+START_TEST(what_is_wanted_is_built_with_what_is_asked_for) {
+    blo_context *context = open_context(NULL);
+    blo_kernel *kernel = NULL;
+    const blo_kernel_source repeated[3] = {thrice, thrice, thrice};
+    ck_assert_int_eq(blo_kernels_want(context, 3, repeated), BLO_OK);
+    ck_assert_uint_eq(blo_context_counters(context)->kernels_built, 0);
+    ck_assert_int_eq(blo_kernels_get(context, 1, &twice, &kernel), BLO_OK);
+    blo_kernel_release(kernel);
+    ck_assert_uint_eq(blo_context_counters(context)->kernels_built, 2);
+    context->faults = 2; /* clCreateKernel, and then nothing: the program is there */
+    ck_assert_int_eq(blo_kernels_get(context, 1, &thrice, &kernel), BLO_OK);
+    ck_assert_int_eq(context->faults, 1);
+    context->faults = 0;
+    blo_kernel_release(kernel);
+    ck_assert_int_eq(blo_kernels_want(context, 1, &twice), BLO_OK); /* there already */
+    ck_assert_ptr_null(context->wanted);
+    blo_context_destroy(context);
+}
+END_TEST
+
+START_TEST(what_is_wanted_and_does_not_build_is_in_nobodys_way) {
+    blo_context *context = open_context(NULL);
+    blo_kernel *kernel = NULL;
+    ck_assert_int_eq(blo_kernels_want(context, 1, &broken), BLO_OK);
+    ck_assert_msg(blo_kernels_get(context, 1, &twice, &kernel) == BLO_OK, "%s", blo_context_error(context));
+    blo_kernel_release(kernel);
+    ck_assert_int_eq(blo_kernels_get(context, 1, &broken, &kernel), BLO_ERROR_BUILD);
+    ck_assert_ptr_null(kernel);
+    ck_assert_msg(blo_kernels_get(context, 1, &thrice, &kernel) == BLO_OK, "%s", blo_context_error(context));
+    blo_kernel_release(kernel);
+    ck_assert_int_eq(blo_kernels_want(context, 1, &broken), BLO_OK); /* nobody asks for it */
     blo_context_destroy(context);
 }
 END_TEST
@@ -269,6 +307,8 @@ int main(void) {
     tcase_add_test(tests, tensors_come_back_as_they_were);
     tcase_add_test(tests, the_pool_counts_reuses_and_keeps_its_limit);
     tcase_add_test(tests, kernels_are_built_once_and_a_failure_leaves_the_context_usable);
+    tcase_add_test(tests, what_is_wanted_is_built_with_what_is_asked_for);
+    tcase_add_test(tests, what_is_wanted_and_does_not_build_is_in_nobodys_way);
     tcase_add_test(tests, a_long_build_log_is_told_from_its_beginning);
     tcase_add_test(tests, what_the_pool_keeps_is_given_back_when_the_device_has_no_more);
     tcase_add_test(tests, every_call_may_fail_once);

@@ -84,7 +84,7 @@ class HyperCleaning(ToolTest):
                 self.check_folder(self.run_small(*options))
 
     def test_profile(self):
-        profile = self.check_profile(self.run_small("--profile"), {"step", "F", "F's gradient", "sweep", "objective", "other", "transfers"})
+        profile = self.check_profile(self.run_small("--profile"), {"step", "F", "F's gradient", "sweep", "checks", "objective", "other", "transfers"})
         steps = [row for row in profile["rows"] if row["part"] == "step" and row["what"] == "matmul 120x784x10"]
         self.assertEqual([row["launches"] for row in steps], [3 * 5])
         self.assertEqual(steps[0]["flops"], 3 * 5 * 2 * 120 * 784 * 10)
