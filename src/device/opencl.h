@@ -67,8 +67,6 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag);
 blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
 void blo_flag_release(blo_context *context);
 
-/* The user's folder for built programs, malloc'ed; NULL: none. */
-char *blo_cache_folder(const char *wanted);
 /* Binaries on disk. KEY identifies device, driver, library and source. *BINARY is malloc'ed; false: not there or
  * damaged. */
 bool blo_cache_read(const char *folder, const char *key, unsigned char **binary, size_t *size);
