@@ -156,7 +156,7 @@ blo_status blo_archive_read(const uint8_t *bytes, size_t count, blo_image_list *
     archive_read_support_filter_gzip(by.archive);
     archive_read_support_filter_xz(by.archive);
     archive_read_support_format_tar(by.archive);
-    archive_read_support_format_zip(by.archive);
+    archive_read_support_format_zip_seekable(by.archive); /* by its directory, at the end: not one that was cut */
     if (archive_read_open_memory(by.archive, bytes, count) != ARCHIVE_OK) {
         status = damaged(&by);
     } else {

@@ -19,16 +19,16 @@ enum {
     CHANCE = 256, /* certainty */
     GRID = 5,     /* places for points, each way */
     GRID_STEP = 42,
-    NEAR = 2,  /* a stroke is longer than this many steps of the grid, both ways added */
-    JITTER = 9 /* units by which a point misses its place, either way */
+    NEAR = 2,   /* a stroke is longer than this many steps of the grid, both ways added */
+    JITTER = 13 /* units by which a point misses its place, either way */
 };
 
-static const blo_spread SPREAD = {.scale_lo = 3100,
-                                  .scale_hi = 4100,
-                                  .slant = 700,
-                                  .turn = 6,
+static const blo_spread SPREAD = {.scale_lo = 2900,
+                                  .scale_hi = 3900,
+                                  .slant = 1100,
+                                  .turn = 9,
                                   .bend = 350,
-                                  .shift = 2 * BLO_PEN_PIXEL,
+                                  .shift = 3 * BLO_PEN_PIXEL,
                                   .radius_lo = 170,
                                   .radius_hi = 240,
                                   .ink_lo = 255};
@@ -64,6 +64,22 @@ static bool near(const int a[2], const int b[2]) {
     return abs(a[0] - b[0]) + abs(a[1] - b[1]) < NEAR;
 }
 
+static bool same(const int a[2], const int b[2]) {
+    return a[0] == b[0] && a[1] == b[1];
+}
+
+/* Does stroke LAST go where one before it went, to or fro. */
+static bool retraces(int (*const strokes)[POINTS][2], int last) {
+    int(*const at)[2] = strokes[last];
+    for (int i = 0; i < last; i++) {
+        if ((same(at[0], strokes[i][0]) && same(at[2], strokes[i][2])) ||
+            (same(at[0], strokes[i][2]) && same(at[2], strokes[i][0]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static character draw_character(uint64_t seed, int class, const manner *as) {
     blo_stream draws;
     blo_stream_start(&draws, seed, (uint64_t) class, BLO_USE_CHARACTERS);
@@ -76,7 +92,7 @@ static character draw_character(uint64_t seed, int class, const manner *as) {
         }
         do {
             draw_point(&draws, at[2]);
-        } while (near(at[0], at[2]));
+        } while (near(at[0], at[2]) || retraces(made.at, i));
         draw_point(&draws, at[1]);
         if ((int)blo_stream_below(&draws, CHANCE) >= as->curved) {
             memcpy(at[1], at[0], sizeof at[1]); /* bent towards its own end: straight */

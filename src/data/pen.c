@@ -72,14 +72,27 @@ static int64_t square_root(int64_t value) {
     return root;
 }
 
-/* From AT to the nearest place of the segment A-B. */
-static int64_t distance(blo_place at, blo_place a, blo_place b) {
+/* The square of the way from AT to the nearest place of the segment A-B. */
+static int64_t square_distance(blo_place at, blo_place a, blo_place b) {
     const int64_t dx = b.x - a.x, dy = b.y - a.y;
     const int64_t length = dx * dx + dy * dy;
     const int64_t along = (at.x - a.x) * dx + (at.y - a.y) * dy;
     const int64_t part = length == 0 || along <= 0 ? 0 : along >= length ? ONE : along * ONE / length;
     const int64_t x = a.x + dx * part / ONE - at.x, y = a.y + dy * part / ONE - at.y;
-    return square_root(x * x + y * y);
+    return x * x + y * y;
+}
+
+/* The grey of a pixel whose middle is as far as the root of SQUARE from a stroke whose soft edge ends at REACH. Roots
+ * are dear: one is taken within the edge only. */
+static int64_t grey_at(int64_t square, int64_t reach) {
+    if (square >= reach * reach) {
+        return 0;
+    }
+    const int64_t inside = reach - EDGE + 1;
+    if (inside > 0 && square < inside * inside) {
+        return WHITE;
+    }
+    return (reach - square_root(square)) * WHITE / EDGE;
 }
 
 /* The pixels whose middles lie between LO and HI: *FIRST … *LAST within the image. */
@@ -98,8 +111,7 @@ void blo_hand_segment(const blo_hand *by, blo_place a, blo_place b, uint8_t *ink
     for (int row = top; row <= bottom; row++) {
         for (int column = left; column <= right; column++) {
             const blo_place middle = {column * PIXEL + PIXEL / 2, row * PIXEL + PIXEL / 2};
-            const int64_t inside = by->radius + EDGE / 2 - distance(middle, a, b);
-            const int64_t grey = inside <= 0 ? 0 : inside >= EDGE ? WHITE : inside * WHITE / EDGE;
+            const int64_t grey = grey_at(square_distance(middle, a, b), by->radius + EDGE / 2);
             if (grey > ink[row * side + column]) {
                 ink[row * side + column] = (uint8_t)grey;
             }
