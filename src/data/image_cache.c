@@ -84,7 +84,8 @@ static bool head_fits(const uint8_t *bytes, size_t count, const blo_image_key *k
            found->checksum == blo_image_cache_checksum(bytes + summed, count - summed);
 }
 
-/* Adds the classes of the records at AT; their counts and names must add up to what the head says. */
+/* Adds the classes of the records at AT; their counts and names must add up to what the head says, and all have a split
+ * or none has. */
 static bool take_classes(const uint8_t *at, const head *found, blo_images *images) {
     const char *names = (const char *)at + (size_t)found->classes * sizeof(record);
     uint64_t names_left = found->names, images_left = found->images;
@@ -93,7 +94,8 @@ static bool take_classes(const uint8_t *at, const head *found, blo_images *image
         memcpy(&each, at + i * sizeof each, sizeof each);
         if (each.count < 1 || (uint64_t)each.count > images_left || each.name_length > names_left ||
             each.split > BLO_NO_SPLIT || memchr(names, '\0', each.name_length) != NULL ||
-            !blo_images_add_class(images, names, each.name_length, each.count, (int)each.split)) {
+            !blo_images_add_class(images, names, each.name_length, each.count, (int)each.split) ||
+            (each.split == BLO_NO_SPLIT) != (images->classes[0].split == BLO_NO_SPLIT)) {
             return false;
         }
         names += each.name_length;

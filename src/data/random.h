@@ -13,7 +13,9 @@ typedef enum blo_stream_use {
     BLO_USE_CHARACTERS,
     BLO_USE_DRAWINGS,
     BLO_USE_SPLIT,
-    BLO_USE_TASKS /* one for each split; the last */
+    BLO_USE_TRAIN_TASKS,
+    BLO_USE_VALIDATION_TASKS,
+    BLO_USE_TEST_TASKS
 } blo_stream_use;
 
 typedef struct blo_stream {

@@ -180,8 +180,9 @@ static void put(const blo_images *images, blo_split split, const part *in, int a
 
 static void draw_task(const blo_images *images, uint64_t task, const blo_tasks_options *options, const part *support,
                       const part *query, const scratch *room) {
+    static const blo_stream_use uses[] = {BLO_USE_TRAIN_TASKS, BLO_USE_VALIDATION_TASKS, BLO_USE_TEST_TASKS};
     blo_stream draws;
-    blo_stream_start(&draws, options->seed, task, BLO_USE_TASKS + (int)options->split);
+    blo_stream_start(&draws, options->seed, task, uses[options->split]);
     choose(&draws, blo_images_classes(images, options->split), options->ways, room->classes);
     order_rows(&draws, support, options->shuffle != BLO_CHOICE_OFF);
     order_rows(&draws, query, options->shuffle != BLO_CHOICE_OFF);
