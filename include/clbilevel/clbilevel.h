@@ -6,8 +6,10 @@
 #include <clbilevel/context.h>
 #include <clbilevel/data.h>
 #include <clbilevel/graph.h>
+#include <clbilevel/images.h>
 #include <clbilevel/nn.h>
 #include <clbilevel/optimizer.h>
+#include <clbilevel/safetensors.h>
 #include <clbilevel/tensor.h>
 #include <clbilevel/types.h>
 

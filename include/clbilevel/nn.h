@@ -3,6 +3,7 @@
 #ifndef CLBILEVEL_NN_H
 #define CLBILEVEL_NN_H
 
+#include <clbilevel/safetensors.h>
 #include <clbilevel/types.h>
 
 #ifdef __cplusplus
@@ -45,6 +46,25 @@ BLO_API blo_status blo_model_zero_gradients(blo_model *model);
 
 /* Clamps every element of every parameter to [LO,HI] (queued); what a projected upper step needs. */
 BLO_API blo_status blo_model_clamp(blo_model *model, double lo, double hi);
+
+/* --- models in files (safetensors) --- */
+
+/* Adds every parameter of MODEL to FILE, as PREFIX.NAME (PREFIX NULL or "": NAME), of the model's type. Waits for the
+ * device. The sentence of an error is the context's. Errors: ARGUMENT, MEMORY, DEVICE, NUMERIC (flagged earlier). */
+BLO_API blo_status blo_model_store(const blo_model *model, const char *prefix, blo_safetensors *file);
+
+/* Sets every parameter of MODEL from FILE's array PREFIX.NAME, converted to the model's type. All are checked before
+ * the first is set: each must be there, of its shape, F32 or F64, and nothing else may be called PREFIX.something.
+ * Gradients stay. Errors: FILE (what is there or lacking), SHAPE (the sentence names the parameter and both shapes),
+ * DTYPE, MEMORY, DEVICE. */
+BLO_API blo_status blo_model_restore(blo_model *model, const char *prefix, const blo_safetensors *file);
+
+/* Both models in one file: UPPER's parameters as upper.NAME, LOWER's (the initialization) as lower.NAME; either may be
+ * NULL, not both. Saving replaces PATH whole or leaves it; loading sets both models or, where a file does not fit,
+ * neither. Metadata of one's own: blo_model_store() and <clbilevel/safetensors.h>. Errors: as above, and FILE,
+ * UNSUPPORTED (built without jansson). */
+BLO_API blo_status blo_models_save(const char *path, const blo_model *upper, const blo_model *lower);
+BLO_API blo_status blo_models_load(const char *path, blo_model *upper, blo_model *lower);
 
 /* --- initialisers (torch.nn.init's names and definitions; drawn from the context's seed, a fresh stream each call) ---
  */

@@ -106,8 +106,30 @@ static int open_temporary(const char *path, char *name, size_t size) {
     return -1;
 }
 
-blo_status blo_file_write(const char *path, const void *head, size_t head_count, const void *body, size_t body_count,
-                          const blo_report *report) {
+static bool write_pieces(int descriptor, const blo_piece *pieces, int n) {
+    for (int i = 0; i < n; i++) {
+        if (!write_all(descriptor, pieces[i].bytes, pieces[i].count)) {
+            return false;
+        }
+    }
+    return fsync(descriptor) == 0;
+}
+
+/* Makes a rename in PATH's folder last. Not every file system can; the file itself is on the disk by then. */
+static void flush_folder(const char *path, char *scratch) {
+    strcpy(scratch, path);
+    char *slash = strrchr(scratch, '/');
+    if (slash != NULL) {
+        slash[1] = '\0';
+    }
+    const int descriptor = open(slash == NULL ? "." : scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0) {
+        fsync(descriptor);
+        close(descriptor);
+    }
+}
+
+blo_status blo_file_write_pieces(const char *path, const blo_piece *pieces, int n, const blo_report *report) {
     int descriptor = -1;
     int error = 0;
     const size_t name_size = strlen(path) + TEMPORARY_SUFFIX;
@@ -120,7 +142,7 @@ blo_status blo_file_write(const char *path, const void *head, size_t head_count,
         error = errno;
         goto fail;
     }
-    if (!write_all(descriptor, head, head_count) || !write_all(descriptor, body, body_count)) {
+    if (!write_pieces(descriptor, pieces, n)) {
         error = errno;
         close(descriptor);
         goto fail_written;
@@ -129,6 +151,7 @@ blo_status blo_file_write(const char *path, const void *head, size_t head_count,
         error = errno;
         goto fail_written;
     }
+    flush_folder(path, name);
     free(name);
     return BLO_OK;
 fail_written:
@@ -136,6 +159,12 @@ fail_written:
 fail:
     free(name);
     return blo_report_fail(report, BLO_ERROR_FILE, "%s: cannot be written: %s", path, strerror(error));
+}
+
+blo_status blo_file_write(const char *path, const void *head, size_t head_count, const void *body, size_t body_count,
+                          const blo_report *report) {
+    const blo_piece pieces[] = {{head, head_count}, {body, body_count}};
+    return blo_file_write_pieces(path, pieces, 2, report);
 }
 
 char *blo_file_join(const char *folder, const char *name) {

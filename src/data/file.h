@@ -7,8 +7,17 @@
 /* Reads the regular file PATH: BYTES[COUNT], one byte at least allocated; the caller frees. */
 blo_status blo_file_read(const char *path, uint8_t **bytes, size_t *count, const blo_report *report);
 
-/* PATH becomes HEAD[HEAD_COUNT] followed by BODY[BODY_COUNT], or stays as it was: a temporary file beside it is
- * renamed. */
+/* Bytes to write. */
+typedef struct blo_piece {
+    const void *bytes;
+    size_t count;
+} blo_piece;
+
+/* PATH becomes the N pieces one after the other, or stays as it was: a temporary file beside it is flushed to the disk
+ * and renamed. */
+blo_status blo_file_write_pieces(const char *path, const blo_piece *pieces, int n, const blo_report *report);
+
+/* The same for HEAD[HEAD_COUNT] and BODY[BODY_COUNT]. */
 blo_status blo_file_write(const char *path, const void *head, size_t head_count, const void *body, size_t body_count,
                           const blo_report *report);
 

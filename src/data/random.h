@@ -5,7 +5,18 @@
 #include <stdint.h>
 
 /* What a stream is for: uses of one seed and stream number must not see each other's numbers. */
-typedef enum blo_stream_use { BLO_USE_PERMUTATION = 1, BLO_USE_INTEGERS, BLO_USE_DIGITS } blo_stream_use;
+typedef enum blo_stream_use {
+    BLO_USE_PERMUTATION = 1,
+    BLO_USE_INTEGERS,
+    BLO_USE_DIGITS,
+    BLO_USE_ALPHABETS,
+    BLO_USE_CHARACTERS,
+    BLO_USE_DRAWINGS,
+    BLO_USE_SPLIT,
+    BLO_USE_TRAIN_TASKS,
+    BLO_USE_VALIDATION_TASKS,
+    BLO_USE_TEST_TASKS
+} blo_stream_use;
 
 typedef struct blo_stream {
     uint32_t counter[4]; /* block, use, low and high word of the stream */

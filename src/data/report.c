@@ -14,3 +14,13 @@ blo_status blo_report_fail(const blo_report *report, blo_status status, const ch
     va_end(arguments);
     return status;
 }
+
+const char *blo_report_name(const char *name, char shown[BLO_SHOWN_SIZE]) {
+    snprintf(shown, BLO_SHOWN_SIZE, "%s", name);
+    for (char *at = shown; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f) {
+            *at = '?';
+        }
+    }
+    return shown;
+}

@@ -17,4 +17,8 @@ __attribute__((format(printf, 3, 4)))
 blo_status
 blo_report_fail(const blo_report *report, blo_status status, const char *format, ...);
 
+/* A name that a file holds, made fit for a sentence: into SHOWN, which it returns, cut, with ? for control bytes. */
+enum { BLO_SHOWN_SIZE = 100 };
+const char *blo_report_name(const char *name, char shown[BLO_SHOWN_SIZE]);
+
 #endif

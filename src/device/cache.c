@@ -2,11 +2,12 @@
  * binary and a checksum. A file that does not fit in every byte is ignored. Knows files only. */
 #include "opencl.h"
 
+#include "base/folder.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static const char magic[8] = "blocl01";
@@ -23,25 +24,6 @@ static uint64_t hash(const void *data, size_t size) { /* FNV-1a */
     for (size_t i = 0; i < size; i++)
         value = (value ^ bytes[i]) * 1099511628211u;
     return value;
-}
-
-char *blo_cache_folder(const char *wanted) {
-    const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME"), *middle = "/clbilevel";
-    if (wanted && !*wanted)
-        return NULL;
-    if (wanted) {
-        base = wanted;
-        middle = "";
-    } else if (!base || !*base) {
-        base = home;
-        middle = "/.cache/clbilevel";
-    }
-    if (!base || !*base)
-        return NULL;
-    char *folder = malloc(strlen(base) + strlen(middle) + 1);
-    if (folder)
-        sprintf(folder, "%s%s", base, middle);
-    return folder;
 }
 
 static bool path_of(const char *folder, const char *key, const char *suffix, char path[MAX_PATH]) {
@@ -77,24 +59,12 @@ done:
     return good;
 }
 
-static void make_folders(const char *folder) {
-    char path[MAX_PATH];
-    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
-        return;
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(path, 0777); /* may exist; if it cannot be made, opening the file fails */
-        *slash = '/';
-    }
-    mkdir(path, 0777);
-}
-
 void blo_cache_write(const char *folder, const char *key, const unsigned char *binary, size_t size) {
     char path[MAX_PATH], temporary[MAX_PATH], suffix[32];
     snprintf(suffix, sizeof suffix, ".%ld", (long)getpid());
     if (size > MAX_FILE || !path_of(folder, key, "", path) || !path_of(folder, key, suffix, temporary))
         return;
-    make_folders(folder);
+    blo_make_folders(folder);
     FILE *file = fopen(temporary, "wb");
     if (!file)
         return;

@@ -1,6 +1,8 @@
 /* Contexts: opening a device and closing it, waiting, and the counters. */
 #include "opencl.h"
 
+#include "base/folder.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -115,8 +115,6 @@ void blo_profile_drain(blo_context *context);
 /* The two kernels of cl/peak.cl, multiply-adds and reads, for vectors of WIDTH (peak.c). */
 blo_status blo_peak_kernels(blo_context *context, blo_dtype dtype, int width, blo_kernel *kernels[2]);
 
-/* The user's folder for built programs, malloc'ed; NULL: none. */
-char *blo_cache_folder(const char *wanted);
 /* Binaries on disk. KEY identifies device, driver, library and source. *BINARY is malloc'ed; false: not there or
  * damaged. */
 bool blo_cache_read(const char *folder, const char *key, unsigned char **binary, size_t *size);

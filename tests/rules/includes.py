@@ -8,12 +8,13 @@ import sys
 
 # Who may include from whom, besides its own folder (the design, section 3). A missing name is an upward include.
 ROOMS = {
+    'base': set(),
     'graph': set(),
-    'data': {'graph'},
-    'device': set(),
+    'data': {'graph', 'base'},
+    'device': {'base'},
     'plan': {'graph', 'device'},
     'schedule': {'plan', 'graph', 'device'},
-    'nn': {'graph', 'device', 'plan'},
+    'nn': {'graph', 'device', 'data', 'plan'},
     'optim': {'nn', 'plan', 'graph', 'device'},
     'bilevel': {'optim', 'nn', 'schedule', 'plan', 'graph', 'device'},
 }
