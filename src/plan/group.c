@@ -8,7 +8,7 @@
 enum { GROUP_LEAVES = 24 }; /* arrays a joined kernel may read */
 
 static blo_group_kind kind_of(const blo_node *node) {
-    if (node->op == BLO_OP_MATMUL)
+    if (node->op == BLO_OP_MATMUL || blo_is_convolution(node))
         return BLO_GROUP_PRODUCT;
     if (node->op == BLO_OP_SCATTER_ADD)
         return BLO_GROUP_SCATTER;

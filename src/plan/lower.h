@@ -146,6 +146,7 @@ bool blo_product_carries(const blo_lowering *lowering, const blo_node *node);
 
 /* True for a reduction that its consumers may evaluate as a loop: over the last axes, and short. */
 bool blo_reduction_is_short(const blo_node *node);
+bool blo_is_convolution(const blo_node *node);
 /* Products of at most this much work become one generated kernel without packing. */
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);
