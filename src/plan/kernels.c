@@ -428,9 +428,10 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
 
 static blo_status product_kernels(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
-    if (blo_is_convolution(node) || blo_product_is_small(node))
+    bool convolution = blo_is_convolution(node);
+    if (convolution ? blo_convolution_is_small(node) : blo_product_is_small(node))
         return elementwise_kernel(lowering, group, index);
-    blo_status status = blo_lower_product(lowering, index);
+    blo_status status = convolution ? blo_lower_convolution(lowering, node) : blo_lower_product(lowering, index);
     return status == BLO_OK && group->n_riders == 0 ? copy_kernel(lowering, node) : status;
 }
 
