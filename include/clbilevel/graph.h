@@ -65,6 +65,8 @@ BLO_API blo_node *blo_sqrt(blo_node *a);
 BLO_API blo_node *blo_abs(blo_node *a);
 BLO_API blo_node *blo_square(blo_node *a);
 BLO_API blo_node *blo_relu(blo_node *a);
+BLO_API blo_node *blo_leaky_relu(blo_node *a,
+                                 double slope); /* a where a > 0, else slope * a, its derivative at 0 too */
 BLO_API blo_node *blo_scale(blo_node *a, double factor);
 BLO_API blo_node *blo_shift(blo_node *a, double term);
 BLO_API blo_node *blo_clamp(blo_node *a, double lo, double hi);

@@ -174,6 +174,18 @@ UNARY(c_upsample, blo_square(blo_upsample_nearest2d(x[0], (const int64_t[]){2, 3
 UNARY(c_conv_pool, blo_max_pool2d(blo_relu(blo_conv2d(x[0], x[1], NULL, g_padded.padding, NULL, 1)),
                                   (const int64_t[]){2, 2}, NULL, NULL))
 
+UNARY(c_leaky_relu, blo_square(blo_leaky_relu(x[0], 0.1)))
+UNARY(c_leaky_relu_off, blo_square(blo_leaky_relu(blo_neg(x[0]), 0.1)))
+UNARY(c_batch_norm, blo_tanh(blo_batch_norm(x[0], x[1], x[2], 1e-2)))
+UNARY(c_layer_norm, blo_tanh(blo_layer_norm(x[0], blo_node_rank(x[1]), x[1], x[2], 1e-2)))
+UNARY(c_group_norm, blo_tanh(blo_group_norm(x[0], 2, x[1], x[2], 1e-2)))
+UNARY(c_normalize, blo_normalize(x[0], blo_sin(x[1]), blo_square(x[1]), x[2], NULL, 1e-1))
+
+static blo_node *c_conv_norm(blo_node **x) {
+    blo_node *y = blo_batch_norm(blo_conv2d(x[0], x[1], NULL, g_padded.padding, NULL, 1), NULL, NULL, 1e-2);
+    return blo_max_pool2d(blo_tanh(y), (const int64_t[]){2, 2}, NULL, NULL);
+}
+
 #define ELEMENTWISE ";1;0;7;3,5;2,3,2"
 #define BROADCASTS "|;3|;|3;3|3;2,3|3;3|2,3;2,1|1,3;1,3|2,3;2,3|2,1;4,1,2|3,1;0,2|1,2;1|1"
 #define MATRICES "3,5;1,1;4,1;2,3,4"
@@ -251,6 +263,13 @@ const blo_case blo_cases[] = {
     {"global_max_pool2d", 1, "2,3,4,5;1,1,1,1", -2, 2, c_global_max_pool},
     {"upsample_nearest2d", 1, "2,3,2,3;1,1,1,1", -2, 2, c_upsample},
     {"conv2d, relu, max_pool2d", 2, "2,2,4,6|3,2,3,3", -1, 1, c_conv_pool},
+    {"leaky_relu", 1, ELEMENTWISE, 0.5, 2, c_leaky_relu},
+    {"leaky_relu below 0", 1, ELEMENTWISE, 0.5, 2, c_leaky_relu_off},
+    {"batch_norm", 3, "3,2,2,3|2|2;5,3|3|3;2,1,1,4|1|1;2,3,4|3|3", -1, 1, c_batch_norm},
+    {"layer_norm", 3, "3,5|5|5;2,2,3|2,3|2,3;1,4|4|4", -1, 1, c_layer_norm},
+    {"group_norm", 3, "2,4,3,2|4|4;3,2,5|2|2", -1, 1, c_group_norm},
+    {"normalize", 3, "3,2,2,3|2|2", 0.5, 1, c_normalize},
+    {"conv2d, batch_norm, max_pool2d", 2, "2,2,4,5|3,2,3,3", -1, 1, c_conv_norm},
     {"softmax", 1, "5;3,4;2,2,3;1,1", -2, 2, c_softmax},
     {"log_softmax", 1, "5;3,4;2,2,3", -2, 2, c_log_softmax},
     {"cross_entropy", 1, "6,4;1,2", -2, 2, c_cross_entropy},
