@@ -2,7 +2,7 @@
  *
  *   WEIGHT   out[panel][tap][inner][TN] = LOAD(lane, inner, tap), 0 beyond the group's lanes; one work-item per panel and tap
  *   else     an image with zeros around and between its pixels: out[n][h][w][c] = LOAD(n, (h - low) / step, (w - low) / step, c)
- *            where that is a pixel, else 0; one work-item per row */
+ *            where that is a pixel, else 0; one work-item per row, W channels at once */
 #if WEIGHT
 __kernel void NAME(PARAMETERS, __global T *restrict out, const ulong out_offset, const ulong taps_r, const ulong taps_s,
                    const ulong inner, const ulong group_lanes, const ulong group_panels) {
@@ -29,8 +29,8 @@ __kernel void NAME(PARAMETERS, __global T *restrict out, const ulong out_offset,
     for (uint column = 0; column < columns; column++, to += channels) {
         const uint w = column - (uint)column_low, from_w = w / (uint)column_step;
         if (row_inside && column >= column_low && w % (uint)column_step == 0 && from_w < width)
-            for (uint c = 0; c < count; c++)
-                to[c] = LOAD(n, from_h, from_w, c);
+            for (uint c = 0; c < count; c += W)
+                KEEP(LOAD(n, from_h, from_w, c), to + c);
         else
             for (uint c = 0; c < count; c++)
                 to[c] = 0;

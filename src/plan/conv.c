@@ -143,10 +143,10 @@ static void define(blo_text *text, const blo_conv_choice *choice, blo_dtype dtyp
 
 /* The text with what it defined undone, or NULL. */
 static char *finish(blo_text *text) {
-    static const char *const names[] = {"NAME",      "T",           "W",      "V",          "VLOAD",
-                                        "VSTORE",    "TM",          "TP",     "TQ",         "TN",
-                                        "FOR_ROWS",  "FOR_VECTORS", "WEIGHT", "WITHIN_TAP", "LOAD",
-                                        "NAME_load", "FOR_LINES",   "COLUMN", "FLIP",       "PARAMETERS"};
+    static const char *const names[] = {"NAME",   "T",          "W",         "V",         "VLOAD",    "VSTORE",
+                                        "TM",     "TP",         "TQ",        "TN",        "FOR_ROWS", "FOR_VECTORS",
+                                        "WEIGHT", "WITHIN_TAP", "LOAD",      "PACK_load", "KEEP",     "FOR_LINES",
+                                        "COLUMN", "FLIP",       "PARAMETERS"};
     blo_text_add(text, "\n");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         blo_text_add(text, "#undef %s\n", names[i]);
@@ -183,12 +183,18 @@ char *blo_conv_sum_source(blo_dtype dtype, char name[96]) {
     return finish(&text);
 }
 
-char *blo_conv_pack_source(blo_dtype dtype, int lanes, bool flip, const char *name, const char *parameters,
+char *blo_conv_pack_source(blo_dtype dtype, int lanes, bool flip, int width, const char *name, const char *parameters,
                            const char *names, const char *function) {
     blo_text text = {0};
-    blo_text_add(&text, "#define NAME %s\n#define NAME_load %s_load\n#define T %s\n#define PARAMETERS %s\n", name, name,
-                 blo_dtype_name(dtype), parameters);
-    blo_text_add(&text, "%s#define LOAD(a, b, c, d) NAME_load(%s, a, b, c, d)\n", function, names);
+    /* the function may bring helpers with it, which have their own T, W and the like */
+    blo_text_add(&text, "#define PACK_load %s_load\n%s", name, function);
+    blo_text_add(&text, "#define NAME %s\n#define T %s\n#define PARAMETERS %s\n", name, blo_dtype_name(dtype),
+                 parameters);
+    blo_text_add(&text, "#define LOAD(a, b, c, d) PACK_load(%s, a, b, c, d)\n", names);
+    if (width > 1)
+        blo_text_add(&text, "#define W %d\n#define KEEP(v, p) vstore%d(v, 0, p)\n", width, width);
+    else
+        blo_text_add(&text, "#define W 1\n#define KEEP(v, p) *(p) = (v)\n");
     blo_text_add(&text, "#define WEIGHT %d\n#define TN %d\n#define FLIP %d\n%s", lanes > 0, lanes, flip,
                  blo_cl_conv_pack);
     return finish(&text);

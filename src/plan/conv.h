@@ -48,11 +48,12 @@ uint64_t blo_conv_partial_count(const blo_conv_shape *shape, const blo_conv_choi
 
 /* Sources, malloc'ed (NULL: no memory); equal NAME, equal text. Kernels take (array, ulong offset) pairs, then ulong
  * values. output: image, packed weight, result. weight: image, gradient, partial sums. sum: partial sums, result.
- * packs: the PARAMETERS of FUNCTION, then the packed array. FUNCTION defines T NAME_load(PARAMETERS, four uints). */
+ * packs: the PARAMETERS of FUNCTION, then the packed array. FUNCTION defines T PACK_load(PARAMETERS, four uints), of
+ * images for WIDTH neighbouring channels at once. */
 char *blo_conv_output_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]);
 char *blo_conv_weight_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]);
 char *blo_conv_sum_source(blo_dtype dtype, char name[96]);
-char *blo_conv_pack_source(blo_dtype dtype, int lanes, bool flip, const char *name, const char *parameters,
+char *blo_conv_pack_source(blo_dtype dtype, int lanes, bool flip, int width, const char *name, const char *parameters,
                            const char *names, const char *function); /* LANES 0: an image */
 
 /* Sizes of the launches; they fill VALUES and return how many. */

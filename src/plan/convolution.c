@@ -92,51 +92,88 @@ static void prepend_arrays(blo_plan_step *step, int n, const int *arrays) {
         step->arguments[i] = (blo_plan_argument){.is_array = true, .array = arrays[i]};
 }
 
-/* The kernel that packs PACKED's node: its load function is the node's expression at four indices. */
+/* Channels that a pack of an image moves at once. */
+static int pack_width(const blo_lowering *lowering, const blo_conv_packed *packed) {
+    const blo_device_facts *device = lowering->device;
+    if (packed->is_weight || !device->is_cpu || device->float_vector_width < 4)
+        return 1;
+    int width = device->float_vector_width >= 16 ? 16 : 8;
+    if (packed->node->dtype == BLO_DOUBLE || lowering->has_double)
+        width /= 2;
+    while (width >= 4 && packed->node->shape[3] % width != 0)
+        width /= 2;
+    return width >= 4 ? width : 1;
+}
+
+/* Writes the load function: the node's expression at four indices, of WIDTH neighbours along the last. */
+static const blo_value *emit_load(blo_emitter *emitter, const blo_node *node, int width, blo_text *function) {
+    static const char *const letters[4] = {"a", "b", "c", "d"};
+    const blo_index *at[4];
+    emitter->full = true;
+    for (int i = 0; i < 4; i++)
+        at[i] = i == 3 && width > 1 ? blo_index_lane(&emitter->indices, letters[i], node->shape[i], 0)
+                                    : blo_index_name(&emitter->indices, letters[i], node->shape[i], 0);
+    const blo_value *value = blo_emit_value(emitter, node, at);
+    if (!value || emitter->failed || emitter->scalar_only)
+        return NULL;
+    blo_text parameters = {0};
+    char widened[64];
+    blo_emit_parameters(emitter, &parameters, true);
+    blo_helpers_text(&emitter->uses, width, function);
+    blo_text_add(function, "static inline %s PACK_load(%s, const uint a, const uint b, const uint c, const uint d) {\n",
+                 blo_lanes_type(node->dtype, width), parameters.data ? parameters.data : "");
+    if (width > 1)
+        blo_text_add(function, "const %s lane = (%s)(0", blo_lanes_index(width), blo_lanes_index(width));
+    for (int l = 1; l < width; l++)
+        blo_text_add(function, ", %d", l);
+    if (width > 1)
+        blo_text_add(function, ");\n");
+    blo_text_append(function, blo_emit_text(emitter, 0));
+    blo_text_add(function, "return %s;\n}\n", blo_emit_widened(emitter, value, widened));
+    emitter->failed = emitter->failed || parameters.failed || function->failed;
+    blo_text_free(&parameters);
+    return emitter->failed ? NULL : value;
+}
+
+/* The kernel that packs PACKED's node, with lanes if it can. */
 static blo_status add_pack(blo_lowering *lowering, const blo_conv_packed *packed, int n_values, const uint64_t *values,
                            const size_t *global, const size_t *local) {
-    static const char *const letters[4] = {"a", "b", "c", "d"};
     const blo_node *node = packed->node;
+    int width = pack_width(lowering, packed);
     blo_text parameters = {0}, names = {0}, function = {0}, key = {0};
-    blo_status status = no_memory(lowering);
     blo_emitter emitter;
-    blo_emitter_init(&emitter, lowering, -1);
-    const blo_index *at[4];
-    for (int i = 0; i < 4; i++)
-        at[i] = blo_index_name(&emitter.indices, letters[i], node->shape[i], 0);
-    const blo_value *value = blo_emit_value(&emitter, node, at);
-    char name[64], *text = NULL;
-    if (!value || emitter.failed)
-        goto done;
+    char name[64];
+    blo_emitter_init(&emitter, lowering, -1, width);
+    const blo_value *value = emit_load(&emitter, node, width, &function);
+    if (!value && emitter.scalar_only) {
+        blo_emitter_free(&emitter);
+        width = 1;
+        blo_emitter_init(&emitter, lowering, -1, width);
+        value = emit_load(&emitter, node, width, &function);
+    }
     if (emitter.n_arrays == 0) /* it reads nothing: a list of parameters must not be empty */
         blo_emit_array(&emitter, packed->array, false);
     blo_emit_parameters(&emitter, &parameters, true);
     blo_emit_parameters(&emitter, &names, false);
-    blo_text_add(&function,
-                 "%sstatic inline %s NAME_load(%s, const uint a, const uint b, const uint c, const uint d) {\n",
-                 emitter.uses_random ? blo_philox_text : "", blo_type_name(node->dtype), parameters.data);
-    blo_text_append(&function, blo_emit_text(&emitter, 0));
-    blo_text_add(&function, "return %s;\n}\n", value->name);
-    blo_text_add(&key, "%s %d %d", function.data, packed->lanes, packed->flip);
-    if (function.failed || key.failed || names.failed || parameters.failed)
-        goto done;
-    snprintf(name, sizeof name, "blo_conv_pack_%016" PRIx64, blo_text_hash(key.data));
-    text = blo_conv_pack_source(node->dtype, packed->lanes, packed->flip, name, parameters.data, names.data,
-                                function.data);
-    blo_plan_step *step = add_step(lowering, name, text, n_values, values, global, local);
-    if (!step)
-        goto done;
-    step->fixed = lowering->arrays[packed->array].kept = blo_reads_only_fixed(lowering, node);
-    emitter.arrays[emitter.n_arrays++] = packed->array;
-    prepend_arrays(step, emitter.n_arrays, emitter.arrays);
-    status = BLO_OK;
-done:
+    blo_text_add(&key, "%s %d %d", function.data ? function.data : "", packed->lanes, packed->flip);
+    blo_plan_step *step = NULL;
+    if (value && !key.failed && !names.failed && !parameters.failed) {
+        snprintf(name, sizeof name, "blo_conv_pack_%016" PRIx64, blo_text_hash(key.data));
+        char *text = blo_conv_pack_source(node->dtype, packed->lanes, packed->flip, width, name, parameters.data,
+                                          names.data, function.data);
+        step = add_step(lowering, name, text, n_values, values, global, local);
+    }
+    if (step) {
+        step->fixed = lowering->arrays[packed->array].kept = blo_reads_only_fixed(lowering, node);
+        emitter.arrays[emitter.n_arrays++] = packed->array;
+        prepend_arrays(step, emitter.n_arrays, emitter.arrays);
+    }
     blo_text_free(&parameters);
     blo_text_free(&names);
     blo_text_free(&function);
     blo_text_free(&key);
     blo_emitter_free(&emitter);
-    return status;
+    return step ? BLO_OK : no_memory(lowering);
 }
 
 /* The array of NODE as the image of SHAPE, with LOW zeros before and STEP - 1 between its pixels; -1: the context has

@@ -655,13 +655,13 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
 
 /* For the cases that lie in other files. */
 const blo_value *blo_emit_define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                                 const char *expression) {
-    return define(emitter, node, index, scope, expression);
+                                 bool wide, const char *expression) {
+    return define(emitter, node, index, scope, wide, expression);
 }
 
 const blo_value *blo_emit_alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                                const char *name) {
-    return alias(emitter, node, index, scope, name);
+                                bool wide, const char *name) {
+    return alias(emitter, node, index, scope, wide, name);
 }
 
 const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,

@@ -47,9 +47,9 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
 const blo_value *blo_emit_image(blo_emitter *emitter, const blo_node *node, const blo_index *const *index);
 /* NODE's value at INDEX as a new variable of SCOPE, as another name, as a number. */
 const blo_value *blo_emit_define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                                 const char *expression);
+                                 bool wide, const char *expression);
 const blo_value *blo_emit_alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                                const char *name);
+                                bool wide, const char *name);
 const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
                                    double number);
 

@@ -79,7 +79,7 @@ static const blo_value *end_walk(walk *w, const blo_node *node, const blo_index 
     snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", w->variable, w->variable, length,
              w->variable);
     blo_emit_close(emitter, w->loop, header, "");
-    return emitter->failed ? NULL : blo_emit_alias(emitter, node, index, scope, w->accumulator);
+    return emitter->failed ? NULL : blo_emit_alias(emitter, node, index, scope, false, w->accumulator);
 }
 
 static int scope_of(const blo_emitter *emitter, const blo_index *const *index) {
@@ -140,7 +140,7 @@ static const blo_value *conv_weight(blo_emitter *emitter, const blo_node *node, 
     return end_walk(&walked, node, index, scope, a, b, length);
 }
 
-/* --- pooling --- */
+/* --- pooling: lanes, if any, run along the channels --- */
 
 /* The operand's index at place (R, S) of the window that INDEX names. */
 static void in_window(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int64_t r, int64_t s,
@@ -152,7 +152,7 @@ static void in_window(blo_emitter *emitter, const blo_node *node, const blo_inde
     at[3] = index[3];
 }
 
-/* The same at the place that the number K = r * S + s, known to the device only, tells. */
+/* The same at the place that the number K = r * S + s, known to the device only, tells; no lanes. */
 static void at_place(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, const char *k,
                      int scope, const blo_index **at) {
     blo_indices *indices = &emitter->indices;
@@ -169,9 +169,44 @@ static void at_place(blo_emitter *emitter, const blo_node *node, const blo_index
     }
 }
 
+/* What the index of the maximum is found by: the best value and its place so far. */
+typedef struct contest {
+    bool wide;
+    char best[64], where[64];
+} contest;
+
+/* Lets V at place K take part; the first is the best until now. */
+static void contend(blo_emitter *emitter, const blo_node *node, contest *c, const blo_value *v, int64_t k, int scope) {
+    const blo_dtype dtype = node->in[0]->dtype;
+    const char *result = blo_emit_type(emitter, node->dtype, c->wide);
+    char name[64], wins[24], best[24], where[24];
+    const char *value = c->wide ? blo_emit_widened(emitter, v, name) : v->name;
+    if (k == 0) {
+        snprintf(c->best, sizeof c->best, "%s", value);
+        snprintf(c->where, sizeof c->where, "((%s)0)", result);
+        return;
+    }
+    const int width = c->wide ? emitter->width : 1;
+    blo_text *body = blo_emit_text(emitter, scope);
+    blo_emit_name(emitter, "w", wins);
+    blo_emit_name(emitter, "s", best);
+    blo_emit_name(emitter, "k", where);
+    blo_text_add(body, "const %s %s = (%s > %s) | ((%s != %s) & (%s == %s));\n",
+                 c->wide ? blo_lanes_truth(dtype, width) : "bool", wins, value, c->best, value, value, c->best,
+                 c->best);
+    blo_text_add(body, "const %s %s = %s ? %s : %s;\n", blo_emit_type(emitter, dtype, c->wide), best, wins, value,
+                 c->best);
+    if (c->wide)
+        blo_text_add(body, "const %s %s = convert_%s(%s) ? (%s)%" PRId64 " : %s;\n", result, where,
+                     blo_lanes_truth(node->dtype, width), wins, result, k, c->where);
+    else
+        blo_text_add(body, "const %s %s = %s ? (%s)%" PRId64 " : %s;\n", result, where, wins, result, k, c->where);
+    snprintf(c->best, sizeof c->best, "%s", best);
+    snprintf(c->where, sizeof c->where, "%s", where);
+}
+
 static const blo_value *argmax_in_loop(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     const blo_node *x = node->in[0];
-    const char *type = blo_type_name(x->dtype);
     int scope = scope_of(emitter, index), loop = blo_emit_open(emitter, scope);
     char variable[24], best[24], where[24], header[128];
     const blo_index *at[4];
@@ -185,52 +220,46 @@ static const blo_value *argmax_in_loop(blo_emitter *emitter, const blo_node *nod
     blo_text_add(blo_emit_text(emitter, loop), "if (%s > %s || (%s != %s && %s == %s)) {\n%s = %s;\n%s = (%s)%s;\n}\n",
                  v->name, best, v->name, v->name, best, best, best, v->name, where, blo_type_name(node->dtype),
                  variable);
-    blo_text_add(blo_emit_text(emitter, scope), "%s %s = -INFINITY;\n%s %s = 0;\n", type, best,
+    blo_text_add(blo_emit_text(emitter, scope), "%s %s = -INFINITY;\n%s %s = 0;\n", blo_type_name(x->dtype), best,
                  blo_type_name(node->dtype), where);
     snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable,
              node->attr.pool.kernel[0] * node->attr.pool.kernel[1], variable);
     blo_emit_close(emitter, loop, header, "");
-    return blo_emit_alias(emitter, node, index, scope, where);
+    return blo_emit_alias(emitter, node, index, scope, false, where);
 }
 
 static const blo_value *argmax(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_node *x = node->in[0];
     int64_t columns = node->attr.pool.kernel[1], places = node->attr.pool.kernel[0] * columns;
     if (places > UNROLLED)
         return argmax_in_loop(emitter, node, index);
-    const char *type = blo_type_name(x->dtype), *result = blo_type_name(node->dtype);
-    char best[48] = "", where[48] = "", wins[24], text[128];
-    int scope = 0;
+    contest c = {.wide = blo_index_is_wide(index[3])};
+    int scope = scope_of(emitter, index);
     for (int64_t k = 0; k < places; k++) {
         const blo_index *at[4];
         in_window(emitter, node, index, k / columns, k % columns, at);
-        const blo_value *v = blo_emit_value(emitter, x, at);
+        const blo_value *v = blo_emit_value(emitter, node->in[0], at);
         if (!v)
             return NULL;
         scope = blo_scope_deeper(&emitter->indices, scope, v->scope);
-        if (k == 0) {
-            snprintf(best, sizeof best, "%s", v->name);
-            snprintf(where, sizeof where, "(%s)0", result);
-            continue;
-        }
-        blo_text *body = blo_emit_text(emitter, scope);
-        char next_best[24], next_where[24];
-        blo_emit_name(emitter, "w", wins);
-        blo_emit_name(emitter, "s", next_best);
-        blo_emit_name(emitter, "k", next_where);
-        blo_text_add(body, "const bool %s = %s > %s || (%s != %s && %s == %s);\n", wins, v->name, best, v->name,
-                     v->name, best, best);
-        blo_text_add(body, "const %s %s = %s ? %s : %s;\n", type, next_best, wins, v->name, best);
-        blo_text_add(body, "const %s %s = %s ? (%s)%" PRId64 " : %s;\n", result, next_where, wins, result, k, where);
-        snprintf(best, sizeof best, "%s", next_best);
-        snprintf(where, sizeof where, "%s", next_where);
+        contend(emitter, node, &c, v, k, scope);
     }
-    snprintf(text, sizeof text, "%s", where);
-    return blo_emit_alias(emitter, node, index, scope, text);
+    char where[48];
+    snprintf(where, sizeof where, "%.47s", c.where);
+    return blo_emit_alias(emitter, node, index, scope, c.wide, where);
+}
+
+/* Adds "K == PLACE" as a condition that chooses values of DTYPE. */
+static void at_this_place(blo_emitter *emitter, blo_text *text, blo_dtype dtype, const blo_value *k, bool wide,
+                          const char *place) {
+    const char *truth = blo_lanes_truth(dtype, emitter->width);
+    char widened[64];
+    if (wide)
+        blo_text_add(text, "convert_%s(%s) == (%s)(%s)", truth, blo_emit_widened(emitter, k, widened), truth, place);
+    else
+        blo_text_add(text, "(int)%s == %s", k->name, place);
 }
 
 static const blo_value *take(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_node *x = node->in[0];
     int64_t columns = node->attr.pool.kernel[1], places = node->attr.pool.kernel[0] * columns;
     const blo_value *k = blo_emit_value(emitter, node->in[1], index), *v = NULL;
     const blo_index *at[4];
@@ -238,26 +267,28 @@ static const blo_value *take(blo_emitter *emitter, const blo_node *node, const b
         return NULL;
     if (places > UNROLLED) {
         at_place(emitter, node, index, k->name, scope_of(emitter, index), at);
-        v = blo_emit_value(emitter, x, at);
-        return v ? blo_emit_alias(emitter, node, index, v->scope, v->name) : NULL;
+        v = blo_emit_value(emitter, node->in[0], at);
+        return v ? blo_emit_alias(emitter, node, index, v->scope, v->wide, v->name) : NULL;
     }
+    const bool wide = blo_index_is_wide(index[3]);
     blo_text text = {0};
     int scope = k->scope;
-    for (int64_t place = places - 1; place >= 0; place--) {
+    for (int64_t place = 0; place < places; place++) { /* k is one of the places: the last needs no condition */
+        char number[24], widened[64];
         in_window(emitter, node, index, place / columns, place % columns, at);
-        v = blo_emit_value(emitter, x, at);
+        v = blo_emit_value(emitter, node->in[0], at);
         if (!v)
             break;
         scope = blo_scope_deeper(&emitter->indices, scope, v->scope);
-        blo_text before = text;
-        text = (blo_text){0};
-        if (before.data)
-            blo_text_add(&text, "%s == %" PRId64 " ? %s : %s", k->name, place, v->name, before.data);
-        else
-            blo_text_add(&text, "%s", v->name);
-        blo_text_free(&before);
+        snprintf(number, sizeof number, "%" PRId64, place);
+        if (place < places - 1)
+            at_this_place(emitter, &text, node->dtype, k, wide, number);
+        blo_text_add(&text, "%s%s%s", place < places - 1 ? " ? " : "",
+                     wide ? blo_emit_widened(emitter, v, widened) : v->name, place < places - 1 ? " : (" : "");
     }
-    const blo_value *value = v && !text.failed ? blo_emit_define(emitter, node, index, scope, text.data) : NULL;
+    for (int64_t place = 1; place < places; place++)
+        blo_text_add(&text, ")");
+    const blo_value *value = v && !text.failed ? blo_emit_define(emitter, node, index, scope, wide, text.data) : NULL;
     blo_text_free(&text);
     return value;
 }
@@ -271,10 +302,9 @@ static const blo_index *window_with(blo_emitter *emitter, const blo_node *node, 
             count = node->in[0]->shape[1 + axis];
     const blo_index *last = blo_index_div(indices, h, stride);
     char name[24], holds[24];
-    snprintf(inside, 64, "(%s + %" PRId64 ")", blo_index_text(indices, blo_index_mod(indices, h, stride)),
+    snprintf(inside, 64, "(int)(%s + %" PRId64 ")", blo_index_text(indices, blo_index_mod(indices, h, stride)),
              back * stride);
-    bool always = back == 0 && kernel >= stride && last->extent <= count;
-    if (always)
+    if (back == 0 && kernel >= stride && last->extent <= count)
         return last;
     blo_emit_name(emitter, "x", name);
     blo_emit_name(emitter, "in", holds);
@@ -283,41 +313,64 @@ static const blo_index *window_with(blo_emitter *emitter, const blo_node *node, 
     blo_text_add(text, "const bool %s = %s >= %" PRId64 " && %s - %" PRId64 " < %" PRId64 " && %s < %" PRId64 ";\n",
                  holds, from, back, from, back, count, inside, kernel);
     blo_text_add(text, "const uint %s = %s ? %s - %" PRId64 " : 0;\n", name, holds, from, back);
-    blo_text_add(condition, "%s && ", holds);
+    blo_text_add(condition, "%s%s", condition->length ? " && " : "", holds);
     return blo_index_name(indices, name, count, last->scope);
+}
+
+/* Adds to SUM what the window at AT puts at the place (ROW, COLUMN) within it, if CONDITION. */
+static void add_put(blo_emitter *emitter, const blo_node *node, const blo_index *const *at, const char *condition,
+                    const char *row, const char *column, bool wide, blo_text *sum, int *scope) {
+    const blo_value *k = blo_emit_value(emitter, node->in[1], at),
+                    *a = k ? blo_emit_value(emitter, node->in[0], at) : NULL;
+    char expected[24], widened[64];
+    if (!a) {
+        emitter->failed = emitter->failed || !emitter->scalar_only;
+        return;
+    }
+    *scope = blo_scope_deeper(&emitter->indices, *scope, blo_scope_deeper(&emitter->indices, a->scope, k->scope));
+    int place_scope = blo_scope_deeper(&emitter->indices, at[1]->scope, at[2]->scope);
+    *scope = blo_scope_deeper(&emitter->indices, *scope, place_scope);
+    blo_emit_name(emitter, "e", expected);
+    blo_text_add(blo_emit_text(emitter, place_scope), "const int %s = %s ? %s * %" PRId64 " + %s : -1;\n", expected,
+                 condition ? condition : "true", row, node->attr.pool.kernel[1], column);
+    blo_text_add(sum, "%s(", sum->length ? " + " : "");
+    at_this_place(emitter, sum, node->dtype, k, wide, expected);
+    blo_text_add(sum, " ? %s : (%s)0)", wide ? blo_emit_widened(emitter, a, widened) : a->name,
+                 blo_emit_type(emitter, node->dtype, wide));
 }
 
 /* What the windows that hold this place put there: the last window of each axis first. */
 static const blo_value *put(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     const int64_t *kernel = node->attr.pool.kernel, *stride = node->attr.pool.stride;
+    const bool wide = blo_index_is_wide(index[3]);
     blo_text sum = {0};
-    int scope = 0;
-    const char *type = blo_type_name(node->dtype);
+    int scope = scope_of(emitter, index);
     for (int64_t i = 0; i * stride[0] < kernel[0]; i++)
         for (int64_t j = 0; j * stride[1] < kernel[1]; j++) {
             blo_text condition = {0};
             char row[64], column[64];
             const blo_index *at[4] = {index[0], window_with(emitter, node, 0, index[1], i, &condition, row),
                                       window_with(emitter, node, 1, index[2], j, &condition, column), index[3]};
-            const blo_value *k = blo_emit_value(emitter, node->in[1], at),
-                            *a = k ? blo_emit_value(emitter, node->in[0], at) : NULL;
-            if (a) {
-                scope =
-                    blo_scope_deeper(&emitter->indices, scope, blo_scope_deeper(&emitter->indices, a->scope, k->scope));
-                scope = blo_scope_deeper(&emitter->indices, scope, scope_of(emitter, at));
-                blo_text_add(&sum, "%s(%s%s == %s * %" PRId64 " + %s ? %s : (%s)0)", sum.length ? " + " : "",
-                             condition.data ? condition.data : "", k->name, row, kernel[1], column, a->name, type);
-            } else
-                emitter->failed = true;
+            add_put(emitter, node, at, condition.data, row, column, wide, &sum, &scope);
+            emitter->failed = emitter->failed || condition.failed;
             blo_text_free(&condition);
         }
-    const blo_value *value =
-        emitter->failed || sum.failed ? NULL : blo_emit_define(emitter, node, index, scope, sum.data);
+    const blo_value *value = emitter->failed || emitter->scalar_only || sum.failed
+                                 ? NULL
+                                 : blo_emit_define(emitter, node, index, scope, wide, sum.data);
     blo_text_free(&sum);
     return value;
 }
 
 const blo_value *blo_emit_image(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
+    const bool pooling = !blo_is_convolution(node);
+    bool lanes = emitter->width > 1 && (!pooling || node->attr.pool.kernel[0] * node->attr.pool.kernel[1] > UNROLLED);
+    for (int i = 0; i < 3; i++)
+        lanes = lanes || blo_index_is_wide(index[i]);
+    if (lanes) { /* there is no form for them */
+        emitter->scalar_only = true;
+        return NULL;
+    }
     switch (node->op) {
     case BLO_OP_CONV: return conv(emitter, node, index);
     case BLO_OP_CONV_INPUT: return conv_input(emitter, node, index);

@@ -12,7 +12,7 @@
 
 #include <clbilevel/clbilevel.h>
 
-enum { ROUNDS = 12 };
+enum { ROUNDS = 7 };
 static blo_context *context;
 static uint64_t random_state = 20260303;
 
