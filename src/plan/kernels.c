@@ -429,11 +429,18 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
 
 static blo_status product_kernels(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
-    bool convolution = blo_is_convolution(node);
-    if (convolution ? blo_convolution_is_small(node) : blo_product_is_small(node))
+    if (blo_product_is_small(node))
         return elementwise_kernel(lowering, group, index);
-    blo_status status = convolution ? blo_lower_convolution(lowering, node) : blo_lower_product(lowering, index);
+    blo_status status = blo_lower_product(lowering, index);
     return status == BLO_OK && group->n_riders == 0 ? copy_kernel(lowering, node) : status;
+}
+
+static blo_status convolution_kernels(blo_lowering *lowering, const blo_group *group, int index) {
+    const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
+    if (blo_convolution_is_small(node))
+        return elementwise_kernel(lowering, group, index);
+    blo_status status = blo_lower_convolution(lowering, node);
+    return status == BLO_OK ? copy_kernel(lowering, node) : status;
 }
 
 blo_status blo_lower_kernels(blo_lowering *lowering) {
@@ -446,6 +453,7 @@ blo_status blo_lower_kernels(blo_lowering *lowering) {
         case BLO_GROUP_REDUCE: status = reduce_kernel(lowering, group, index); break;
         case BLO_GROUP_SCATTER: status = scatter_kernel(lowering, group, index); break;
         case BLO_GROUP_PRODUCT: status = product_kernels(lowering, group, index); break;
+        case BLO_GROUP_CONVOLUTION: status = convolution_kernels(lowering, group, index); break;
         }
         for (int s = first; s < lowering->n_steps; s++)
             lowering->steps[s].group = index;

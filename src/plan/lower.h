@@ -110,7 +110,8 @@ typedef enum blo_group_kind {
     BLO_GROUP_ELEMENTWISE,
     BLO_GROUP_REDUCE,
     BLO_GROUP_SCATTER,
-    BLO_GROUP_PRODUCT
+    BLO_GROUP_PRODUCT,
+    BLO_GROUP_CONVOLUTION
 } blo_group_kind;
 enum { BLO_GROUP_ROOTS = 8, BLO_GROUP_RIDERS = 8 };
 typedef struct blo_group {
@@ -157,6 +158,8 @@ bool blo_reduction_is_short(const blo_node *node);
 bool blo_is_convolution(const blo_node *node);
 /* Convolutions of little work, or of a form the kernels do not know, become one generated kernel. */
 bool blo_convolution_is_small(const blo_node *node);
+/* Multiplications of a convolution, those with zeros around the image included. */
+double blo_convolution_products(const blo_node *node);
 /* Products of at most this much work become one generated kernel without packing. */
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);
