@@ -65,6 +65,8 @@ BLO_API blo_node *blo_sqrt(blo_node *a);
 BLO_API blo_node *blo_abs(blo_node *a);
 BLO_API blo_node *blo_square(blo_node *a);
 BLO_API blo_node *blo_relu(blo_node *a);
+BLO_API blo_node *blo_leaky_relu(blo_node *a,
+                                 double slope); /* a where a > 0, else slope * a, its derivative at 0 too */
 BLO_API blo_node *blo_scale(blo_node *a, double factor);
 BLO_API blo_node *blo_shift(blo_node *a, double term);
 BLO_API blo_node *blo_clamp(blo_node *a, double lo, double hi);
@@ -130,6 +132,31 @@ BLO_API blo_node *blo_one_hot(blo_node *index, int64_t classes, blo_dtype dtype)
 /* Batched matrix product: A [B...,M,K] (or [B...,K,M] with TRANSPOSE_A) by B [B...,K,N] (or [B...,N,K]): [B...,M,N].
  * Batch axes are equal, or one operand has none. float or double. */
 BLO_API blo_node *blo_matmul(blo_node *a, blo_node *b, bool transpose_a, bool transpose_b);
+
+/* --- images: [N,C,H,W] of float or double, as PyTorch has them --- */
+/* Pairs (STRIDE and the like) are [2], of height and width; NULL: 1, PADDING 0. */
+
+/* The convolution (cross-correlation) of X [N,C,H,W] with WEIGHT [O,C/groups,R,S]: [N,O,P,Q], P = (H + 2 padding -
+ * dilation (R - 1) - 1) / stride + 1. C and O are multiples of GROUPS. As torch.nn.functional.conv2d. */
+BLO_API blo_node *blo_conv2d(blo_node *x, blo_node *weight, const int64_t *stride, const int64_t *padding,
+                             const int64_t *dilation, int64_t groups);
+/* Its adjoint towards the image (a transposed convolution): G [N,O,P,Q], SIZE {H,W} -> [N,C,H,W]. */
+BLO_API blo_node *blo_conv2d_input(blo_node *g, blo_node *weight, const int64_t *size, const int64_t *stride,
+                                   const int64_t *padding, const int64_t *dilation, int64_t groups);
+/* Its adjoint towards the weight: X [N,C,H,W], G [N,O,P,Q], KERNEL {R,S} -> [O,C/groups,R,S]. */
+BLO_API blo_node *blo_conv2d_weight(blo_node *x, blo_node *g, const int64_t *kernel, const int64_t *stride,
+                                    const int64_t *padding, const int64_t *dilation, int64_t groups);
+
+/* The maximum (its first place at ties, which the derivative follows; NaN if there is one) and the mean of windows of
+ * KERNEL, which overlap if STRIDE (NULL: KERNEL) is smaller; what is left at the far edges is dropped. PADDING (NULL:
+ * 0) is at most half of KERNEL: never the maximum, and zeros that count in the mean. As torch.nn.functional.max_pool2d,
+ * avg_pool2d. */
+BLO_API blo_node *blo_max_pool2d(blo_node *x, const int64_t *kernel, const int64_t *stride, const int64_t *padding);
+BLO_API blo_node *blo_avg_pool2d(blo_node *x, const int64_t *kernel, const int64_t *stride, const int64_t *padding);
+BLO_API blo_node *blo_global_avg_pool2d(blo_node *x); /* [N,C] */
+BLO_API blo_node *blo_global_max_pool2d(blo_node *x);
+/* Each element FACTOR {height, width} times: the adjoint of summing windows. */
+BLO_API blo_node *blo_upsample_nearest2d(blo_node *x, const int64_t *factor);
 
 /* --- differentiation --- */
 /* Reverse mode: GRADIENTS[i] = d LOSS / d WRT[i], nodes of the same graph and of WRT[i]'s shape (zeros where LOSS does

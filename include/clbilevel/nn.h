@@ -28,6 +28,13 @@ BLO_API blo_status blo_model_add(blo_model *model, const char *name, int rank, c
  * from the context's seed. */
 BLO_API blo_status blo_model_add_linear(blo_model *model, const char *name, int64_t in, int64_t out);
 
+/* Adds NAME.weight [OUT,IN/GROUPS,KERNEL,KERNEL] and, with BIAS, NAME.bias [OUT]: torch.nn.Conv2d's initialisation. */
+BLO_API blo_status blo_model_add_conv2d(blo_model *model, const char *name, int64_t in, int64_t out, int64_t kernel,
+                                        int64_t groups, bool bias);
+/* Adds NAME.weight [shape] of ones and NAME.bias [shape] of zeros: of a batch or group norm (SHAPE: the channels), of a
+ * layer norm (the axes it normalises). */
+BLO_API blo_status blo_model_add_norm(blo_model *model, const char *name, int rank, const int64_t *shape);
+
 BLO_API void blo_model_set_forward(blo_model *model, blo_forward forward, void *user);
 
 BLO_API int blo_model_count(const blo_model *model);                        /* parameters */
@@ -86,6 +93,27 @@ BLO_API blo_node *blo_model_forward(const blo_bound_model *model, blo_node *data
 BLO_API blo_node *blo_linear(blo_node *x, blo_node *weight, blo_node *bias);
 /* blo_linear with the parameters NAME.weight and NAME.bias of MODEL. */
 BLO_API blo_node *blo_model_linear(const blo_bound_model *model, const char *name, blo_node *x);
+/* blo_conv2d with NAME.weight of MODEL, plus NAME.bias if there is one. */
+BLO_API blo_node *blo_model_conv2d(const blo_bound_model *model, const char *name, blo_node *x, int64_t stride,
+                                   int64_t padding, int64_t groups);
+
+/* Normalisation. EPS is added to the variance; WEIGHT and BIAS may be NULL. As torch.nn.functional has them.
+ * x [N,C,...], weight, bias [C]: over all axes but C, by the statistics of this batch. */
+BLO_API blo_node *blo_batch_norm(blo_node *x, blo_node *weight, blo_node *bias, double eps);
+/* Those statistics, [C] each, the variance biased; and normalising by statistics from elsewhere (running ones). */
+BLO_API blo_status blo_batch_statistics(blo_node *x, blo_node **mean, blo_node **variance);
+BLO_API blo_node *blo_normalize(blo_node *x, blo_node *mean, blo_node *variance, blo_node *weight, blo_node *bias,
+                                double eps);
+/* Over the last N_AXES; weight, bias of their extents. */
+BLO_API blo_node *blo_layer_norm(blo_node *x, int n_axes, blo_node *weight, blo_node *bias, double eps);
+/* x [N,C,...], weight, bias [C]: over C / GROUPS neighbouring channels of one example. */
+BLO_API blo_node *blo_group_norm(blo_node *x, int64_t groups, blo_node *weight, blo_node *bias, double eps);
+/* The same with NAME.weight and NAME.bias of MODEL. */
+BLO_API blo_node *blo_model_batch_norm(const blo_bound_model *model, const char *name, blo_node *x, double eps);
+BLO_API blo_node *blo_model_layer_norm(const blo_bound_model *model, const char *name, blo_node *x, double eps);
+BLO_API blo_node *blo_model_group_norm(const blo_bound_model *model, const char *name, blo_node *x, int64_t groups,
+                                       double eps);
+
 /* Zeroes each element with probability P and scales the rest by 1/(1-P); the mask is Philox(SEED) at COUNTER (int32
  * scalar). 0 <= P < 1. */
 BLO_API blo_node *blo_dropout(blo_node *x, double p, blo_node *counter, uint64_t seed);
@@ -101,6 +129,31 @@ BLO_API blo_node *blo_mse(blo_node *prediction, blo_node *target, blo_reduction 
 /* Share of rows whose largest logit (the first of equals) is at the target: logits [N,C], target [N] -> []. No
  * derivative. */
 BLO_API blo_node *blo_accuracy(blo_node *logits, blo_node *target);
+
+/* --- backbones of few-shot learning --- */
+
+/* Order of what follows a block's convolution. */
+typedef enum blo_block { BLO_BLOCK_CONV_BN_RELU_POOL = 0, BLO_BLOCK_CONV_RELU_POOL_BN } blo_block;
+
+/* A ConvNet of BLOCKS blocks (4: ConvNet-4) of a 3x3 convolution of FILTERS with padding 1, batch norm, relu and max
+ * pooling by 2. Parameters: PREFIX.layer1.conv.weight, .conv.bias, .norm.weight, .norm.bias, PREFIX.layer2 … (PREFIX ""
+ * or NULL: layer1.conv.weight …). Any model may hold it: of the upper or of the lower side, alone or beside other
+ * layers. */
+BLO_API blo_status blo_model_add_convnet(blo_model *model, const char *prefix, int64_t channels, int64_t filters,
+                                         int blocks);
+/* Its features of x [N,channels,H,W]: [N, filters * (H >> blocks) * (W >> blocks)], flattened as torch.nn.Flatten does.
+ */
+BLO_API blo_node *blo_model_convnet(const blo_bound_model *model, const char *prefix, blo_node *x, int blocks,
+                                    blo_block block);
+
+/* ResNet-12 as few-shot papers use it: four blocks of three 3x3 convolutions without bias, batch norm and leaky relu of
+ * slope 0.1, a 1x1 convolution with batch norm beside them, max pooling by 2; widths 1, 2.5, 5, 10 times FILTERS (64:
+ * 64, 160, 320, 640); the mean over the pixels at the end. Parameters: PREFIX.layer1.0.conv1.weight, .0.bn1.weight,
+ * .0.bn1.bias, … .0.conv3, .0.bn3, .0.downsample.0.weight, .0.downsample.1.weight, .0.downsample.1.bias, PREFIX.layer2
+ * … */
+BLO_API blo_status blo_model_add_resnet12(blo_model *model, const char *prefix, int64_t channels, int64_t filters);
+/* Its features of x [N,channels,H,W], 16 pixels at least each way: [N, 10 * filters]. */
+BLO_API blo_node *blo_model_resnet12(const blo_bound_model *model, const char *prefix, blo_node *x);
 
 #ifdef __cplusplus
 }

@@ -249,6 +249,10 @@ blo_node *blo_relu(blo_node *a) { /* a NaN passes: it is not <= 0 */
     return blo_select(blo_less_equal(a, zero), zero, a);
 }
 
+blo_node *blo_leaky_relu(blo_node *a, double slope) {
+    return a ? blo_select(blo_less_equal(a, blo_zeros_like(a)), blo_scale(a, slope), a) : NULL;
+}
+
 blo_node *blo_abs(blo_node *a) { /* a * sign(a), the sign without derivative: 0 at 0 */
     blo_node *zero = blo_zeros_like(a), *one = blo_full_like(a, 1);
     return blo_mul(a, blo_select(blo_less(a, zero), blo_neg(one), blo_select(blo_less(zero, a), one, zero)));

@@ -77,13 +77,31 @@ static blo_node *permute_of_permute(const blo_node *node) {
     return blo_permute(a->in[0], axes);
 }
 
+/* An iota or a broadcast, its axes in another order, is another iota or broadcast. */
+static blo_node *permute_of_leaf(const blo_node *node) {
+    const blo_node *a = node->in[0];
+    int place[BLO_MAX_RANK], map[BLO_MAX_RANK];
+    for (int i = 0; i < node->rank; i++)
+        place[node->attr.perm[i]] = i;
+    if (a->op == BLO_OP_IOTA)
+        return blo_iota(node->graph, node->dtype, node->rank, node->shape, place[a->attr.axis]);
+    if (a->op != BLO_OP_BROADCAST)
+        return NULL;
+    for (int i = 0; i < a->in[0]->rank; i++) {
+        map[i] = place[a->attr.perm[i]];
+        if (i > 0 && map[i] < map[i - 1])
+            return NULL;
+    }
+    return blo_node_broadcast(a->in[0], node->rank, node->shape, map);
+}
+
 static blo_node *fold_permute(const blo_node *node) {
     bool identity = true;
     for (int i = 0; i < node->rank; i++)
         identity = identity && node->attr.perm[i] == i;
     if (identity)
         return node->in[0];
-    return node->in[0]->op == BLO_OP_PERMUTE ? permute_of_permute(node) : NULL;
+    return node->in[0]->op == BLO_OP_PERMUTE ? permute_of_permute(node) : permute_of_leaf(node);
 }
 
 static blo_node *fold_broadcast(const blo_node *node) {
@@ -124,7 +142,7 @@ static blo_node *fold_matmul(const blo_node *node) {
                       node->attr.matmul.transpose_b != swap_b);
 }
 
-blo_node *blo_node_fold(const blo_node *node) {
+static blo_node *fold_value(const blo_node *node) {
     if (blo_op_elementwise(node->op))
         return fold_elementwise(node);
     blo_node *a = node->n_in > 0 ? node->in[0] : NULL;
@@ -146,4 +164,9 @@ blo_node *blo_node_fold(const blo_node *node) {
     case BLO_OP_MATMUL: return fold_matmul(node);
     default: return NULL;
     }
+}
+
+blo_node *blo_node_fold(const blo_node *node) {
+    blo_node *folded = fold_value(node);
+    return folded || blo_graph_status(node->graph) != BLO_OK ? folded : blo_fold_layout(node);
 }

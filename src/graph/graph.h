@@ -52,6 +52,16 @@ typedef enum blo_op {
     /* products */
     BLO_OP_MATMUL, /* in: a [B...,M,K], b [B...,K,N], equal batch axes; attr.transpose_a/b: stored as [B...,K,M],
                       [B...,N,K] */
+    /* convolutions, channels last; attr.conv. With x [N,H,W,C], w [O,C/groups,R,S] and g [N,P,Q,O] they are the three
+     * derivatives of sum over all of g[n,p,q,o] x[n, p*stride - padding + r*dilation, …, c] w[o,c,r,s] */
+    BLO_OP_CONV,        /* in: x, w -> g's shape */
+    BLO_OP_CONV_INPUT,  /* in: g, w -> x's shape */
+    BLO_OP_CONV_WEIGHT, /* in: x, g -> w's shape */
+    /* pooling, channels last; windows of attr.pool. k = r * S + s is a place in a window of R by S */
+    BLO_OP_POOL_ARGMAX, /* in: x [N,H,W,C] -> [N,P,Q,C] the first k of the maximum (of a NaN, if there is one), uint8 or
+                           int32 */
+    BLO_OP_POOL_TAKE,   /* in: x [N,H,W,C], k [N,P,Q,C] -> [N,P,Q,C] the element of each window at its k */
+    BLO_OP_POOL_PUT, /* in: a [N,P,Q,C], k [N,P,Q,C] -> [N,H,W,C] the adjoint: sums of what each window puts at its k */
     BLO_OP_COUNT
 } blo_op;
 
@@ -68,6 +78,12 @@ typedef union blo_attr {
     struct {
         bool transpose_a, transpose_b;
     } matmul;
+    struct {
+        int64_t stride[2], padding[2], dilation[2], groups;
+    } conv;
+    struct {
+        int64_t kernel[2], stride[2];
+    } pool;
 } blo_attr;
 
 struct blo_node {

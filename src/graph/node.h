@@ -25,6 +25,19 @@ blo_node *blo_node_make(blo_graph *graph, blo_op op, blo_dtype dtype, int rank, 
 /* What the node would fold to: an existing node or a constant; NULL: it must be made. */
 blo_node *blo_node_fold(const blo_node *node);
 
+/* Images: nodes of four axes are [N,C,H,W] to the caller and [N,H,W,C] to the primitives; layout.c. */
+blo_node *blo_channels_last(blo_node *a);
+blo_node *blo_channels_first(blo_node *a);
+/* The node with channels-first views of its operands moved behind it; NULL: there are none to move. */
+blo_node *blo_fold_layout(const blo_node *node);
+
+/* Derivatives of the primitives that have a file of their own. */
+void blo_d_conv(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
+void blo_d_conv_input(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
+void blo_d_conv_weight(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
+void blo_d_pool_take(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
+void blo_d_pool_put(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);
+
 /* The graph of operands that belong together; NULL (error set where there is a graph) when one is missing or of another
  * graph. */
 blo_graph *blo_operands(const char *call, int n, blo_node *const *in);

@@ -245,6 +245,12 @@ static const blo_op_entry table[BLO_OP_COUNT] = {
     [BLO_OP_GATHER] = {"gather", 2, false, d_gather},
     [BLO_OP_SCATTER_ADD] = {"scatter_add", 2, false, d_scatter_add},
     [BLO_OP_MATMUL] = {"matmul", 2, false, d_matmul},
+    [BLO_OP_CONV] = {"conv", 2, false, blo_d_conv},
+    [BLO_OP_CONV_INPUT] = {"conv_input", 2, false, blo_d_conv_input},
+    [BLO_OP_CONV_WEIGHT] = {"conv_weight", 2, false, blo_d_conv_weight},
+    [BLO_OP_POOL_ARGMAX] = {"pool_argmax", 1, false, NULL},
+    [BLO_OP_POOL_TAKE] = {"pool_take", 2, false, blo_d_pool_take},
+    [BLO_OP_POOL_PUT] = {"pool_put", 2, false, blo_d_pool_put},
 };
 
 const blo_op_entry *blo_op_entry_of(blo_op op) {

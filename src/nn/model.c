@@ -357,6 +357,10 @@ static blo_graph *graph_of(const blo_bound_model *bound, const blo_node *data) {
     return bound->count > 0 && bound->parameters[0] ? bound->parameters[0]->graph : NULL;
 }
 
+bool blo_bound_model_has(const blo_bound_model *bound, const char *name) {
+    return bound && find(bound->model, name) >= 0;
+}
+
 blo_node *blo_model_parameter(const blo_bound_model *model, const char *name) {
     if (!model)
         return NULL;

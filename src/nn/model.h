@@ -17,6 +17,7 @@ uint64_t blo_model_form(const blo_model *model);
 /* A model whose parameters are the nodes PARAMETERS[blo_model_count] (borrowed, copied in). Owner: the caller. NULL: no
  * memory. */
 blo_bound_model *blo_model_bind(const blo_model *model, blo_node *const *parameters);
+bool blo_bound_model_has(const blo_bound_model *bound, const char *name);
 void blo_bound_model_free(blo_bound_model *bound);
 
 #endif

@@ -28,6 +28,10 @@ bool blo_reduction_is_short(const blo_node *node) {
     return is_reduction(node) && node->attr.axes == (all & ~kept) && blo_reduction_length(node) <= BLO_INLINE_REDUCTION;
 }
 
+bool blo_is_convolution(const blo_node *node) {
+    return node->op == BLO_OP_CONV || node->op == BLO_OP_CONV_INPUT || node->op == BLO_OP_CONV_WEIGHT;
+}
+
 bool blo_product_is_small(const blo_node *node) {
     const blo_node *a = node->in[0];
     int64_t k = a->shape[a->rank - (node->attr.matmul.transpose_a ? 2 : 1)];
@@ -117,6 +121,12 @@ static bool keeps_rows(const blo_node *node, int row) {
     case BLO_OP_GATHER:
     case BLO_OP_SCATTER_ADD:
     case BLO_OP_MATMUL:
+    case BLO_OP_CONV:
+    case BLO_OP_CONV_INPUT:
+    case BLO_OP_CONV_WEIGHT:
+    case BLO_OP_POOL_ARGMAX:
+    case BLO_OP_POOL_TAKE:
+    case BLO_OP_POOL_PUT:
     case BLO_OP_RANDOM: return false;
     default: return true; /* elementwise */
     }
@@ -177,7 +187,9 @@ static void describe(blo_lowering *lowering, blo_node *node) {
         facts->row = node->rank;
         facts->root = facts->root || !blo_reduction_is_short(node);
     }
-    if (node->op == BLO_OP_SCATTER_ADD || node->op == BLO_OP_MATMUL)
+    if (node->op == BLO_OP_POOL_ARGMAX || node->op == BLO_OP_POOL_TAKE) /* each element of a window is evaluated */
+        facts->cost *= node->attr.pool.kernel[0] * node->attr.pool.kernel[1];
+    if (node->op == BLO_OP_SCATTER_ADD || node->op == BLO_OP_MATMUL || blo_is_convolution(node))
         facts->root = true;
 }
 

@@ -37,6 +37,8 @@ static double flops_of(const blo_node *node) {
     const blo_node *a = node->n_in > 0 ? node->in[0] : NULL;
     if (node->op == BLO_OP_MATMUL)
         return 2.0 * (double)node->count * (double)a->shape[a->rank - (node->attr.matmul.transpose_a ? 2 : 1)];
+    if (blo_is_convolution(node))
+        return 2.0 * blo_convolution_products(node);
     if (!computes(node))
         return 0;
     bool walks_operand = node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX || node->op == BLO_OP_SCATTER_ADD;
@@ -100,7 +102,8 @@ static void add_shape(char text[BLO_STEP_WHAT], const blo_node *node) {
 /* Comparisons and choices say little of what a kernel is for. */
 static bool is_telling(blo_op op) {
     const blo_node one = {.op = op};
-    return (computes(&one) && !(op >= BLO_OP_LT && op <= BLO_OP_SELECT)) || op == BLO_OP_GATHER || op == BLO_OP_MATMUL;
+    return (computes(&one) && !(op >= BLO_OP_LT && op <= BLO_OP_SELECT)) || op == BLO_OP_GATHER || op == BLO_OP_MATMUL ||
+           (op >= BLO_OP_CONV && op <= BLO_OP_POOL_PUT);
 }
 
 /* The costliest operations first: they tell a softmax from an update. */
@@ -159,6 +162,24 @@ static void describe_product(blo_plan_step *step, const blo_group *group, const 
     }
 }
 
+/* Launches of a large convolution. */
+static void describe_convolution(blo_plan_step *step, const blo_node *node) {
+    const blo_node *images = node->op == BLO_OP_CONV ? node : node->in[node->op == BLO_OP_CONV_WEIGHT];
+    const blo_node *weight = node->op == BLO_OP_CONV_WEIGHT ? node : node->in[1];
+    bool whole = starts_with(step->name, "blo_conv_float_") || starts_with(step->name, "blo_conv_double_") ||
+                 starts_with(step->name, "blo_conv_weight_");
+    const char *aside = starts_with(step->name, "blo_conv_pack_")  ? "pack for "
+                        : starts_with(step->name, "blo_conv_sum_") ? "sum of ranges of "
+                                                                   : "copy of ";
+    if (!whole)
+        add_words(step->what, "%s", aside);
+    add_words(step->what, "%s", blo_op_name(node->op));
+    add_shape(step->what, images);
+    add_words(step->what, "%s", " by");
+    add_shape(step->what, weight);
+    step->flops = whole ? flops_of(node) : 0;
+}
+
 static void describe_kernel(blo_plan_step *step, const blo_group *group, const blo_node *root, const survey *s,
                             bool first) {
     if (group->kind == BLO_GROUP_REDUCE && !first) {
@@ -192,6 +213,8 @@ blo_status blo_lower_describe(blo_lowering *lowering) {
         step->bytes = bytes_of(lowering, step);
         if (group->kind == BLO_GROUP_PRODUCT && !blo_product_is_small(root))
             describe_product(step, group, root, &s);
+        else if (group->kind == BLO_GROUP_CONVOLUTION && !blo_convolution_is_small(root))
+            describe_convolution(step, root);
         else
             describe_kernel(step, group, root, &s, first);
         if (step->bytes > s.partial_bytes)

@@ -643,6 +643,28 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
     case BLO_OP_SUM:
     case BLO_OP_REDUCE_MAX: return reduced(emitter, node, index);
     case BLO_OP_MATMUL: return product(emitter, node, index);
+    case BLO_OP_CONV:
+    case BLO_OP_CONV_INPUT:
+    case BLO_OP_CONV_WEIGHT:
+    case BLO_OP_POOL_ARGMAX:
+    case BLO_OP_POOL_TAKE:
+    case BLO_OP_POOL_PUT: return blo_emit_image(emitter, node, index);
     default: return elementwise(emitter, node, index);
     }
+}
+
+/* For the cases that lie in other files. */
+const blo_value *blo_emit_define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                                 bool wide, const char *expression) {
+    return define(emitter, node, index, scope, wide, expression);
+}
+
+const blo_value *blo_emit_alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                                bool wide, const char *name) {
+    return alias(emitter, node, index, scope, wide, name);
+}
+
+const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
+                                   double number) {
+    return constant(emitter, node, index, number);
 }

@@ -43,6 +43,16 @@ void blo_emitter_free(blo_emitter *emitter);
 /* NODE's value at INDEX[node->rank], defined in the scope it needs. */
 const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index);
 
+/* The same for the primitives of images (images.c). */
+const blo_value *blo_emit_image(blo_emitter *emitter, const blo_node *node, const blo_index *const *index);
+/* NODE's value at INDEX as a new variable of SCOPE, as another name, as a number. */
+const blo_value *blo_emit_define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                                 bool wide, const char *expression);
+const blo_value *blo_emit_alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                                bool wide, const char *name);
+const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
+                                   double number);
+
 /* The parameter number of an array, made at first use. */
 int blo_emit_array(blo_emitter *emitter, int array, bool written);
 

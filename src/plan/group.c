@@ -10,6 +10,8 @@ enum { GROUP_LEAVES = 24 }; /* arrays a joined kernel may read */
 static blo_group_kind kind_of(const blo_node *node) {
     if (node->op == BLO_OP_MATMUL)
         return BLO_GROUP_PRODUCT;
+    if (blo_is_convolution(node))
+        return BLO_GROUP_CONVOLUTION;
     if (node->op == BLO_OP_SCATTER_ADD)
         return BLO_GROUP_SCATTER;
     if ((node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX) && !blo_reduction_is_short(node))

@@ -283,17 +283,17 @@ typedef struct shares {
 } shares;
 
 /* The loop over a range; in the last range of a division that leaves a rest, what lies beyond is left out. */
-static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, int loop) {
+static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, bool apart,
+                        int loop) {
     char header[96];
     blo_text *text = blo_emit_text(emitter, loop);
-    const bool uneven = s->chunks * s->chunk != s->length;
     blo_text update = {0};
     if (value)
         blo_reduction_update(&update, node, "s", value->name);
-    if (uneven && value && value->wide) /* every lane its own end */
+    if (apart && value && value->wide) /* every lane its own end */
         blo_text_add(text, "const %s before = s;\n", blo_emit_type(emitter, node->dtype, true));
     blo_text_append(text, &update);
-    if (uneven && value && value->wide)
+    if (apart && value && value->wide)
         blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
                      blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
     blo_text_free(&update);
@@ -308,8 +308,9 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
     const blo_index *g = blo_index_lane(indices, "g", over->extent, 0), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
     const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
     const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
+    bool apart = false; /* the lanes are in ranges of different ends */
     if (s->chunks * s->chunk != s->length) { /* nothing beyond the end is read */
-        const bool wide = blo_index_is_wide(element);
+        const bool wide = apart = blo_index_is_wide(element);
         const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
         const char *type = blo_lanes_index(wide ? emitter->width : 1);
         blo_text *text = blo_emit_text(emitter, loop);
@@ -330,7 +331,7 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
     const bool wide = value && value->wide;
     blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
                  blo_reduction_start(node));
-    close_range(emitter, s, node, value, loop);
+    close_range(emitter, s, node, value, apart, loop);
     const blo_value sum = {.node = node, .name = "s", .wide = wide};
     if (s->partial >= 0)
         blo_emit_store(emitter, blo_emit_array(emitter, s->partial, true), g, &sum, 0);
@@ -434,6 +435,14 @@ static blo_status product_kernels(blo_lowering *lowering, const blo_group *group
     return status == BLO_OK && group->n_riders == 0 ? copy_kernel(lowering, node) : status;
 }
 
+static blo_status convolution_kernels(blo_lowering *lowering, const blo_group *group, int index) {
+    const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
+    if (blo_convolution_is_small(node))
+        return elementwise_kernel(lowering, group, index);
+    blo_status status = blo_lower_convolution(lowering, node);
+    return status == BLO_OK ? copy_kernel(lowering, node) : status;
+}
+
 blo_status blo_lower_kernels(blo_lowering *lowering) {
     blo_status status = BLO_OK;
     for (int i = 0; i < lowering->n_ordered && status == BLO_OK; i++) {
@@ -444,6 +453,7 @@ blo_status blo_lower_kernels(blo_lowering *lowering) {
         case BLO_GROUP_REDUCE: status = reduce_kernel(lowering, group, index); break;
         case BLO_GROUP_SCATTER: status = scatter_kernel(lowering, group, index); break;
         case BLO_GROUP_PRODUCT: status = product_kernels(lowering, group, index); break;
+        case BLO_GROUP_CONVOLUTION: status = convolution_kernels(lowering, group, index); break;
         }
         for (int s = first; s < lowering->n_steps; s++)
             lowering->steps[s].group = index;

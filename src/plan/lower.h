@@ -4,7 +4,8 @@
  *   group.c     which roots one kernel writes together, and in which order kernels run
  *   ride.c      which of these go on where a product's kernel has its result in registers
  *   emit.c      the OpenCL C of values at symbolic indices (index.c)
- *   kernels.c   groups -> kernels: elementwise, reductions, scatter; product.c: matrix products
+ *   kernels.c   groups -> kernels: elementwise, reductions, scatter; product.c: matrix products; convolution.c
+ *   images.c    the emitter's cases for convolution and pooling
  *   memory.c    where temporaries lie in the scratch
  *   describe.c  what each launch computes and costs, in words and numbers, where a profile is wanted
  *   plan.c      the plan itself: building, binding, queueing */
@@ -99,6 +100,8 @@ typedef struct blo_lowering {
     blo_plan_step *steps;
     int n_packed, packed_capacity;
     struct blo_packed *packed; /* operands packed already */
+    int n_conv_packed, conv_packed_capacity;
+    struct blo_conv_packed *conv_packed; /* the same, of convolutions */
     uint64_t scratch_bytes, kept_bytes;
 } blo_lowering;
 
@@ -107,7 +110,8 @@ typedef enum blo_group_kind {
     BLO_GROUP_ELEMENTWISE,
     BLO_GROUP_REDUCE,
     BLO_GROUP_SCATTER,
-    BLO_GROUP_PRODUCT
+    BLO_GROUP_PRODUCT,
+    BLO_GROUP_CONVOLUTION
 } blo_group_kind;
 enum { BLO_GROUP_ROOTS = 8, BLO_GROUP_RIDERS = 8 };
 typedef struct blo_group {
@@ -144,8 +148,18 @@ bool blo_root_is_wanted(const blo_lowering *lowering, int root, int product);
 /* Can its kernel carry riders? */
 bool blo_product_carries(const blo_lowering *lowering, const blo_node *node);
 
+/* The steps of one large convolution, into the node's own array. */
+blo_status blo_lower_convolution(blo_lowering *lowering, const blo_node *node);
+/* Does the expression read fixed inputs only? */
+bool blo_reads_only_fixed(const blo_lowering *lowering, const blo_node *node);
+
 /* True for a reduction that its consumers may evaluate as a loop: over the last axes, and short. */
 bool blo_reduction_is_short(const blo_node *node);
+bool blo_is_convolution(const blo_node *node);
+/* Convolutions of little work, or of a form the kernels do not know, become one generated kernel. */
+bool blo_convolution_is_small(const blo_node *node);
+/* Multiplications of a convolution, those with zeros around the image included. */
+double blo_convolution_products(const blo_node *node);
 /* Products of at most this much work become one generated kernel without packing. */
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);

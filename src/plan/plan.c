@@ -80,6 +80,7 @@ static void free_lowering(blo_lowering *lowering) {
     free(lowering->groups);
     free(lowering->order);
     free(lowering->packed);
+    free(lowering->conv_packed);
     free(lowering->facts);
     free(lowering->arrays);
     free_steps(lowering->steps, lowering->n_steps);

@@ -421,3 +421,7 @@ blo_status blo_lower_product(blo_lowering *lowering, int index) {
     return lowering->device->gemm == BLO_GEMM_CLBLAST ? library_product(lowering, node)
                                                       : own_product(lowering, index, node);
 }
+
+bool blo_reads_only_fixed(const blo_lowering *lowering, const blo_node *node) {
+    return is_fixed(lowering, node);
+}

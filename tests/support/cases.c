@@ -118,6 +118,74 @@ static blo_node *c_normal(blo_node **x) {
     return blo_mul(blo_square(x[0]), noise);
 }
 
+/* --- images --- */
+
+typedef struct geometry {
+    int64_t stride[2], padding[2], dilation[2], groups;
+} geometry;
+
+static blo_node *conv(blo_node **x, geometry g) { /* a sum's square, so that every second derivative is there */
+    return blo_square(blo_conv2d(x[0], x[1], g.stride, g.padding, g.dilation, g.groups));
+}
+
+static blo_node *conv_input(blo_node **x, geometry g, int64_t h, int64_t w) {
+    return blo_square(blo_conv2d_input(x[0], x[1], (const int64_t[]){h, w}, g.stride, g.padding, g.dilation, g.groups));
+}
+
+static blo_node *conv_weight(blo_node **x, geometry g, int64_t r, int64_t s) {
+    return blo_square(
+        blo_conv2d_weight(x[0], x[1], (const int64_t[]){r, s}, g.stride, g.padding, g.dilation, g.groups));
+}
+
+static const geometry g_plain = {{1, 1}, {0, 0}, {1, 1}, 1}, g_padded = {{1, 1}, {1, 1}, {1, 1}, 1},
+                      g_stride = {{2, 2}, {1, 1}, {1, 1}, 1}, g_dilated = {{1, 1}, {2, 1}, {2, 2}, 1},
+                      g_groups = {{1, 2}, {1, 0}, {1, 1}, 2}, g_all = {{2, 1}, {2, 3}, {2, 1}, 2};
+
+UNARY(c_conv, conv(x, g_plain))
+UNARY(c_conv_padded, conv(x, g_padded))
+UNARY(c_conv_stride, conv(x, g_stride))
+UNARY(c_conv_dilated, conv(x, g_dilated))
+UNARY(c_conv_groups, conv(x, g_groups))
+UNARY(c_conv_all, conv(x, g_all))
+UNARY(c_conv_input, conv_input(x, g_padded, 4, 3))
+UNARY(c_conv_input_stride, conv_input(x, g_stride, 6, 5))
+UNARY(c_conv_input_all, conv_input(x, g_all, 5, 4))
+UNARY(c_conv_weight, conv_weight(x, g_padded, 3, 3))
+UNARY(c_conv_weight_stride, conv_weight(x, g_stride, 3, 2))
+UNARY(c_conv_weight_all, conv_weight(x, g_all, 3, 2))
+UNARY(c_conv_of_conv, blo_tanh(blo_conv2d(blo_tanh(blo_conv2d(x[0], x[1], NULL, g_padded.padding, NULL, 1)), x[2], NULL,
+                                          NULL, NULL, 1)))
+
+static blo_node *pool(blo_node *(*pooled)(blo_node *, const int64_t *, const int64_t *, const int64_t *), blo_node *x,
+                      int64_t kernel, int64_t stride, int64_t padding) {
+    const int64_t k[2] = {kernel, kernel}, s[2] = {stride, stride}, p[2] = {padding, padding};
+    return pooled(blo_square(x), k, s, p);
+}
+
+UNARY(c_max_pool, pool(blo_max_pool2d, x[0], 2, 2, 0))
+UNARY(c_max_pool_overlapping, pool(blo_max_pool2d, x[0], 3, 2, 1))
+UNARY(c_max_pool_gaps, pool(blo_max_pool2d, x[0], 2, 3, 0))
+UNARY(c_max_pool_large, pool(blo_max_pool2d, x[0], 5, 1, 2))
+UNARY(c_avg_pool, pool(blo_avg_pool2d, x[0], 2, 2, 0))
+UNARY(c_avg_pool_overlapping, pool(blo_avg_pool2d, x[0], 3, 2, 1))
+UNARY(c_global_avg_pool, blo_square(blo_global_avg_pool2d(x[0])))
+UNARY(c_global_max_pool, blo_square(blo_global_max_pool2d(x[0])))
+UNARY(c_upsample, blo_square(blo_upsample_nearest2d(x[0], (const int64_t[]){2, 3})))
+UNARY(c_conv_pool, blo_max_pool2d(blo_relu(blo_conv2d(x[0], x[1], NULL, g_padded.padding, NULL, 1)),
+                                  (const int64_t[]){2, 2}, NULL, NULL))
+
+UNARY(c_leaky_relu, blo_square(blo_leaky_relu(x[0], 0.1)))
+UNARY(c_leaky_relu_off, blo_square(blo_leaky_relu(blo_neg(x[0]), 0.1)))
+UNARY(c_batch_norm, blo_tanh(blo_batch_norm(x[0], x[1], x[2], 1e-2)))
+UNARY(c_layer_norm, blo_tanh(blo_layer_norm(x[0], blo_node_rank(x[1]), x[1], x[2], 1e-2)))
+UNARY(c_group_norm, blo_tanh(blo_group_norm(x[0], 2, x[1], x[2], 1e-2)))
+UNARY(c_normalize, blo_normalize(x[0], blo_sin(x[1]), blo_square(x[1]), x[2], NULL, 1e-1))
+
+static blo_node *c_conv_norm(blo_node **x) {
+    blo_node *y = blo_batch_norm(blo_conv2d(x[0], x[1], NULL, g_padded.padding, NULL, 1), NULL, NULL, 1e-2);
+    return blo_max_pool2d(blo_tanh(y), (const int64_t[]){2, 2}, NULL, NULL);
+}
+
 #define ELEMENTWISE ";1;0;7;3,5;2,3,2"
 #define BROADCASTS "|;3|;|3;3|3;2,3|3;3|2,3;2,1|1,3;1,3|2,3;2,3|2,1;4,1,2|3,1;0,2|1,2;1|1"
 #define MATRICES "3,5;1,1;4,1;2,3,4"
@@ -171,6 +239,37 @@ const blo_case blo_cases[] = {
     {"matmul B^T", 2, "3,4|2,4;2,3,4|2,2,4;2,3,4|2,4;40,36|34,36", -1, 1, c_matmul_tb},
     {"matmul A^T B^T", 2, "4,3|2,4;2,4,3|2,2,4;40,36|34,40", -1, 1, c_matmul_tt},
     {"linear", 3, "3,4|2,4|2;4|2,4|2;2,3,4|5,4|5", -1, 1, c_linear},
+    {"conv2d", 2, "2,3,5,4|2,3,3,2;1,1,1,1|1,1,1,1;2,1,4,5|4,1,1,1;0,2,4,4|3,2,3,3;1,2,3,3|2,2,3,3", -1, 1, c_conv},
+    {"conv2d, padding 1", 2, "2,2,4,3|3,2,3,3;1,5,7,7|4,5,3,3;2,1,5,5|3,1,3,3;2,16,9,9|16,16,3,3", -1, 1,
+     c_conv_padded},
+    {"conv2d, stride 2", 2, "2,2,6,5|3,2,3,3;1,1,7,7|2,1,3,3;1,3,2,2|2,3,1,1", -1, 1, c_conv_stride},
+    {"conv2d, dilation 2", 2, "2,2,5,6|3,2,2,3;1,1,7,7|2,1,3,3", -1, 1, c_conv_dilated},
+    {"conv2d, 2 groups", 2, "2,4,4,5|6,2,3,2;1,2,3,3|2,1,1,3", -1, 1, c_conv_groups},
+    {"conv2d, all of it", 2, "2,4,5,4|2,2,3,2", -1, 1, c_conv_all},
+    {"conv2d_input", 2, "2,3,4,3|3,2,3,3;0,3,4,3|3,2,3,3", -1, 1, c_conv_input},
+    {"conv2d_input, stride 2", 2, "2,3,3,3|3,2,3,3", -1, 1, c_conv_input_stride},
+    {"conv2d_input, all of it", 2, "2,2,3,9|2,2,3,2", -1, 1, c_conv_input_all},
+    {"conv2d_weight", 2, "2,2,4,3|2,3,4,3;0,2,4,3|0,3,4,3", -1, 1, c_conv_weight},
+    {"conv2d_weight, stride 2", 2, "2,2,6,5|2,3,3,3", -1, 1, c_conv_weight_stride},
+    {"conv2d_weight, all of it", 2, "2,4,5,4|2,2,3,9", -1, 1, c_conv_weight_all},
+    {"conv2d of conv2d", 3, "2,2,5,4|3,2,3,3|2,3,2,2", -1, 1, c_conv_of_conv},
+    {"max_pool2d", 1, "2,3,4,6;1,1,5,3;0,2,4,4", -2, 2, c_max_pool},
+    {"max_pool2d, overlapping", 1, "2,3,5,6;1,2,3,4", -2, 2, c_max_pool_overlapping},
+    {"max_pool2d, gaps", 1, "2,3,5,7", -2, 2, c_max_pool_gaps},
+    {"max_pool2d, 5 by 5", 1, "1,2,6,5", -2, 2, c_max_pool_large},
+    {"avg_pool2d", 1, "2,3,4,6;1,1,5,3;0,2,4,4", -2, 2, c_avg_pool},
+    {"avg_pool2d, overlapping", 1, "2,3,5,6", -2, 2, c_avg_pool_overlapping},
+    {"global_avg_pool2d", 1, "2,3,4,5;1,1,1,1", -2, 2, c_global_avg_pool},
+    {"global_max_pool2d", 1, "2,3,4,5;1,1,1,1", -2, 2, c_global_max_pool},
+    {"upsample_nearest2d", 1, "2,3,2,3;1,1,1,1", -2, 2, c_upsample},
+    {"conv2d, relu, max_pool2d", 2, "2,2,4,6|3,2,3,3", -1, 1, c_conv_pool},
+    {"leaky_relu", 1, ELEMENTWISE, 0.5, 2, c_leaky_relu},
+    {"leaky_relu below 0", 1, ELEMENTWISE, 0.5, 2, c_leaky_relu_off},
+    {"batch_norm", 3, "3,2,2,3|2|2;5,3|3|3;2,1,1,4|1|1;2,3,4|3|3", -1, 1, c_batch_norm},
+    {"layer_norm", 3, "3,5|5|5;2,2,3|2,3|2,3;1,4|4|4", -1, 1, c_layer_norm},
+    {"group_norm", 3, "2,4,3,2|4|4;3,2,5|2|2", -1, 1, c_group_norm},
+    {"normalize", 3, "3,2,2,3|2|2", 0.5, 1, c_normalize},
+    {"conv2d, batch_norm, max_pool2d", 2, "2,2,4,5|3,2,3,3", -1, 1, c_conv_norm},
     {"softmax", 1, "5;3,4;2,2,3;1,1", -2, 2, c_softmax},
     {"log_softmax", 1, "5;3,4;2,2,3", -2, 2, c_log_softmax},
     {"cross_entropy", 1, "6,4;1,2", -2, 2, c_cross_entropy},

@@ -167,6 +167,105 @@ static double product(const blo_node *node, const double *a, const double *b, co
     return sum;
 }
 
+/* --- images, channels last --- */
+
+static int64_t at4(const blo_node *node, int64_t a, int64_t b, int64_t c, int64_t d) {
+    const int64_t index[4] = {a, b, c, d};
+    return join(node, index);
+}
+
+/* One product of the trilinear form of graph.h. */
+typedef struct term {
+    int64_t n, p, q, o, h, w, c, r, s; /* c: of the image */
+} term;
+
+/* Is the term's place in the image that of its window and tap? */
+static bool meets(const blo_node *node, const term *t) {
+    return t->h == t->p * node->attr.conv.stride[0] - node->attr.conv.padding[0] + t->r * node->attr.conv.dilation[0] &&
+           t->w == t->q * node->attr.conv.stride[1] - node->attr.conv.padding[1] + t->s * node->attr.conv.dilation[1];
+}
+
+static double convolved(const blo_node *node, const double *a, const double *b, const int64_t *index) {
+    const blo_node *x = node->in[0], *w = node->in[1];
+    int64_t per_group = w->shape[0] / node->attr.conv.groups, ins = w->shape[1];
+    term t = {.n = index[0], .p = index[1], .q = index[2], .o = index[3]};
+    double sum = 0;
+    for (t.r = 0; t.r < w->shape[2]; t.r++)
+        for (t.s = 0; t.s < w->shape[3]; t.s++)
+            for (t.h = 0; t.h < x->shape[1]; t.h++)
+                for (t.w = 0; t.w < x->shape[2]; t.w++)
+                    for (int64_t c = 0; meets(node, &t) && c < ins; c++)
+                        sum += a[at4(x, t.n, t.h, t.w, t.o / per_group * ins + c)] * b[at4(w, t.o, c, t.r, t.s)];
+    return sum;
+}
+
+static double convolved_input(const blo_node *node, const double *a, const double *b, const int64_t *index) {
+    const blo_node *g = node->in[0], *w = node->in[1];
+    int64_t per_group = w->shape[0] / node->attr.conv.groups, ins = w->shape[1];
+    term t = {.n = index[0], .h = index[1], .w = index[2], .c = index[3]};
+    double sum = 0;
+    for (t.r = 0; t.r < w->shape[2]; t.r++)
+        for (t.s = 0; t.s < w->shape[3]; t.s++)
+            for (t.p = 0; t.p < g->shape[1]; t.p++)
+                for (t.q = 0; t.q < g->shape[2]; t.q++)
+                    for (int64_t o = 0; meets(node, &t) && o < per_group; o++) {
+                        t.o = t.c / ins * per_group + o;
+                        sum += a[at4(g, t.n, t.p, t.q, t.o)] * b[at4(w, t.o, t.c % ins, t.r, t.s)];
+                    }
+    return sum;
+}
+
+static double convolved_weight(const blo_node *node, const double *a, const double *b, const int64_t *index) {
+    const blo_node *x = node->in[0], *g = node->in[1];
+    int64_t per_group = node->shape[0] / node->attr.conv.groups;
+    term t = {.o = index[0], .r = index[2], .s = index[3]};
+    double sum = 0;
+    t.c = t.o / per_group * node->shape[1] + index[1];
+    for (t.n = 0; t.n < g->shape[0]; t.n++)
+        for (t.p = 0; t.p < g->shape[1]; t.p++)
+            for (t.q = 0; t.q < g->shape[2]; t.q++)
+                for (t.h = 0; t.h < x->shape[1]; t.h++)
+                    for (t.w = 0; t.w < x->shape[2]; t.w++)
+                        if (meets(node, &t))
+                            sum += a[at4(x, t.n, t.h, t.w, t.c)] * b[at4(g, t.n, t.p, t.q, t.o)];
+    return sum;
+}
+
+/* The first place of the largest, or of a NaN, in the window at INDEX. */
+static double pool_argmax(const blo_node *node, const double *a, const int64_t *index) {
+    const blo_node *x = node->in[0];
+    int64_t best = 0;
+    double most = -(double)INFINITY;
+    for (int64_t k = 0; k < node->attr.pool.kernel[0] * node->attr.pool.kernel[1]; k++) {
+        double v = a[at4(x, index[0], index[1] * node->attr.pool.stride[0] + k / node->attr.pool.kernel[1],
+                         index[2] * node->attr.pool.stride[1] + k % node->attr.pool.kernel[1], index[3])];
+        if (v > most || (isnan(v) && !isnan(most))) {
+            most = v;
+            best = k;
+        }
+    }
+    return (double)best;
+}
+
+static double pool_taken(const blo_node *node, const double *a, const double *b, const int64_t *index) {
+    int64_t k = (int64_t)b[join(node->in[1], index)];
+    return a[at4(node->in[0], index[0], index[1] * node->attr.pool.stride[0] + k / node->attr.pool.kernel[1],
+                 index[2] * node->attr.pool.stride[1] + k % node->attr.pool.kernel[1], index[3])];
+}
+
+static double pool_put(const blo_node *node, const double *a, const double *b, const int64_t *index) {
+    const blo_node *g = node->in[0];
+    double sum = 0;
+    for (int64_t p = 0; p < g->shape[1]; p++)
+        for (int64_t q = 0; q < g->shape[2]; q++) {
+            int64_t at = at4(g, index[0], p, q, index[3]), k = (int64_t)b[at];
+            if (p * node->attr.pool.stride[0] + k / node->attr.pool.kernel[1] == index[1] &&
+                q * node->attr.pool.stride[1] + k % node->attr.pool.kernel[1] == index[2])
+                sum += a[at];
+        }
+    return sum;
+}
+
 static double drawn(const blo_node *node, double counter, int64_t element) {
     const uint32_t key[2] = {(uint32_t)node->attr.seed, (uint32_t)(node->attr.seed >> 32)};
     const uint32_t at[4] = {(uint32_t)element, (uint32_t)((uint64_t)element >> 32), (uint32_t)(int32_t)counter, 0};
@@ -193,6 +292,12 @@ static double value(const blo_node *node, double *const *values, int64_t i) {
     case BLO_OP_GATHER: return gathered(node, a, b, index);
     case BLO_OP_SCATTER_ADD: return scattered(node, a, b, index);
     case BLO_OP_MATMUL: return product(node, a, b, index);
+    case BLO_OP_CONV: return convolved(node, a, b, index);
+    case BLO_OP_CONV_INPUT: return convolved_input(node, a, b, index);
+    case BLO_OP_CONV_WEIGHT: return convolved_weight(node, a, b, index);
+    case BLO_OP_POOL_ARGMAX: return pool_argmax(node, a, index);
+    case BLO_OP_POOL_TAKE: return pool_taken(node, a, b, index);
+    case BLO_OP_POOL_PUT: return pool_put(node, a, b, index);
     default: return node->in[0]->rank == 0 ? a[0] : moved(node, a, i, index);
     }
 }
