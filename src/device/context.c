@@ -68,6 +68,7 @@ blo_status blo_context_create(const blo_context_options *options, blo_context **
     }
     const char *faults = getenv("CLBILEVEL_FAULT");
     context->faults = faults ? strtol(faults, NULL, 10) : 0;
+    context->exact = getenv("CLBILEVEL_EXACT") != NULL;
     blo_status status = open_device(context, options ? options : &defaults);
     if (status == BLO_OK)
         status = take_options(context, options ? options : &defaults);

@@ -41,6 +41,7 @@ struct blo_context {
     char *cache_folder, *dump_folder; /* NULL: none */
     const char *build_options;
     long faults;            /* calls until one is made to fail, 0: never */
+    bool exact;             /* buffers of just the bytes asked for, so that a checker sees what goes beyond */
     uint64_t budget, limit; /* of the pool: the context's own, and what holds now */
     uint64_t cached_bytes;  /* of buffers given back and kept for reuse */
     blo_buffer *cached;

@@ -23,7 +23,8 @@ static blo_buffer *reuse(blo_context *context, size_t bytes) {
     enum { SLACK = 4096 };
     for (blo_buffer **link = &context->cached; *link; link = &(*link)->next) {
         blo_buffer *buffer = *link;
-        if (buffer->capacity < bytes || buffer->capacity > bytes + bytes / 4 + SLACK)
+        if (context->exact ? buffer->bytes != bytes
+                           : buffer->capacity < bytes || buffer->capacity > bytes + bytes / 4 + SLACK)
             continue;
         *link = buffer->next;
         context->cached_bytes -= buffer->capacity;
@@ -67,7 +68,7 @@ static blo_status allocate(blo_context *context, size_t bytes, blo_buffer **resu
     blo_buffer *buffer = calloc(1, sizeof *buffer);
     if (!buffer)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a buffer");
-    blo_status status = create_memory(context, capacity, &buffer->memory);
+    blo_status status = create_memory(context, context->exact && bytes ? bytes : capacity, &buffer->memory);
     if (status != BLO_OK) {
         free(buffer);
         return status;

@@ -83,6 +83,7 @@ START_TEST(the_pool_counts_reuses_and_keeps_its_limit) {
     blo_context *context = open_context(NULL);
     blo_buffer *a = NULL, *b = NULL, *c = NULL;
     blo_statistics books;
+    context->exact = false; /* what is tested here is the slack that a checker's environment takes away */
     blo_pool_limit(context, 1 << 20);
     ck_assert_int_eq(blo_buffer_create(context, 600 << 10, &a), BLO_OK);
     ck_assert_int_eq(blo_buffer_create(context, 600 << 10, &b), BLO_ERROR_BUDGET);
@@ -312,8 +313,9 @@ int main(void) {
     tcase_add_test(tests, a_long_build_log_is_told_from_its_beginning);
     tcase_add_test(tests, what_the_pool_keeps_is_given_back_when_the_device_has_no_more);
     tcase_add_test(tests, every_call_may_fail_once);
-    TCase *threads = tcase_create("threads"); /* apart: Oclgrind's compiler is not safe in threads (CK_RUN_CASE=all) */
+    TCase *threads = tcase_create("threads");
     tcase_set_timeout(threads, 300);
+    tcase_set_tags(threads, "threads"); /* left out where an implementation is not safe in them (tests/oclgrind.sh) */
     tcase_add_test(threads, two_contexts_in_two_threads);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, threads);
