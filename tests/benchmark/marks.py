@@ -70,7 +70,7 @@ def product_marks(rows):
         for who, label, least in (("numpy", "OpenBLAS", 0.95), ("torch", "PyTorch", 4.0)):
             narrow = min(m, k, n) <= 16
             if who == "numpy" or narrow:
-                found.append(Mark(f"{m} x {k} x {n}, {name}", f"of {label}", against(rows, "products", who, name), least))
+                found.append(Mark(f"{m} x {k} x {n}, {name}", label, against(rows, "products", who, name), least))
     return found
 
 
@@ -89,7 +89,7 @@ def work_marks(rows):
         found += compared_marks(rows, workload, f"{work}: backward at T", f"backward at {steps}", *back)
     for workload, work, most in (("mlp-100", "MLP, T = 100, everything kept", 2 / 3), ("mlp-100-fifth", "MLP, T = 100, budget", 0.2)):
         found.append(Mark(work, "of higher's peak memory", ratio(peak_kb(rows, workload, "ours"), peak_kb(rows, "mlp-100", "higher")), round(most, 3),
-                          at_most=True))
+                          at_most=True, unit=""))
     return found
 
 
@@ -106,14 +106,14 @@ def share_marks(rows, all_products):
             steps = rows.get(workload, {}).get("facts", {}).get("steps")
             if key in ("loop", f"backward at {steps}"):
                 found.append(Mark(f"{label}: {key}", "of the rate of its products alone",
-                                  ratio(products_alone(rows, products), seconds(rows, workload, "ours", key)), 0.8))
+                                  ratio(products_alone(rows, products), seconds(rows, workload, "ours", key)), 0.8, unit=""))
     return found
 
 
 def all_marks(rows, all_products):
     found = product_marks(rows) + work_marks(rows)
     found.append(Mark("MLP, T = 1000 within 256 MiB", "of the time per step of T = 100 with everything kept",
-                      ratio(per_step(rows, "mlp-1000-256M"), per_step(rows, "mlp-100")), 1.5, at_most=True))
+                      ratio(per_step(rows, "mlp-1000-256M"), per_step(rows, "mlp-100")), 1.5, at_most=True, unit=""))
     for workload, label in (("numerical", "numerical, T = 40"), ("feature-weights", "feature weights, T = 50")):
         for key in ("upper iteration", "of many in one call"):
             found.append(Mark(f"{label}: {key}", "JAX", against(rows, workload, "jax", key), 1.0))

@@ -79,6 +79,21 @@ def agreement(said):
 
 # --- sections of the report ---
 
+BUSY = 0.05  # of the processors, at work for others: more is said in the report
+
+
+def warnings(rows):
+    rough = [name for name, row in rows.items() if row.get("quick")]
+    busy = {name: row["others_share"] for name, row in rows.items() if (row.get("others_share") or 0) > BUSY}
+    lines = []
+    if rough:
+        lines += [f"**Taken with `--quick`, two rounds only, for trying out:** {', '.join(rough)}.", ""]
+    if busy:
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in busy.items())
+        lines += [f"**The machine was busy with other work as well** (share of its processors) **during:** {shares}.", ""]
+    return lines
+
+
 def table(head, body):
     return ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)] + ["| " + " | ".join(map(str, line)) + " |" for line in body] + [""]
 
@@ -95,31 +110,40 @@ def machine_section(machine, rows):
     return ["## Machine and versions", "", *table(("what", "which"), body)]
 
 
+def peak_rate(rows):
+    """Multiply-adds of the device at most, in operations per second."""
+    one = rows.get("peak", {}).get("programs", {}).get("ours", {})
+    taken = median(one.get("times", {}).get("fma", []))
+    return one["flops"] / taken if taken else None
+
+
 def limits_section(rows):
     one = rows.get("peak", {}).get("programs", {}).get("ours", {})
-    fma, read = (median(one.get("times", {}).get(key, [])) for key in ("fma", "read"))
-    if not fma or not read:
+    read = median(one.get("times", {}).get("read", []))
+    if not peak_rate(rows) or not read:
         return []
     return ["## What the device can do at most", "",
-            f"Fused multiply-adds in registers, all cores: **{one['flops'] / fma / 1e9:.0f} GFLOP/s**. Reading memory far larger than the caches: "
+            f"Fused multiply-adds in registers, all cores: **{peak_rate(rows) / 1e9:.0f} GFLOP/s**. Reading memory far larger than the caches: "
             f"**{one['bytes'] / read / 1e9:.1f} GB/s**. Both by [bench_peak](../tests/benchmark/bench_peak.c).", ""]
 
 
 def products_section(rows):
-    row, peak, body = rows.get("products", {}), rows.get("peak", {}).get("programs", {}).get("ours", {}), []
-    top = peak["flops"] / median(peak["times"]["fma"]) if peak.get("times", {}).get("fma") else None
+    row, body, top = rows.get("products", {}), [], peak_rate(rows)
     for name, m, k, n, *_ in row.get("shapes", []):
-        rates = {who: [2.0 * m * k * n / s / 1e9 for s in one["times"].get(name, [])] for who, one in row["programs"].items()}
-        mine = median(rates.get("ours", []))
-        cells = [f"{median(r):.0f} ({min(r):.0f} to {max(r):.0f})" if r else "-" for r in (rates.get(who, []) for who in ("ours", "bytes", "numpy", "torch"))]
-        body.append((f"{m} x {k} x {n}", name, *cells, *(times_as_fast(ratio(mine, median(rates.get(who, [])))) for who in ("numpy", "torch")),
-                     f"{100e9 * mine / top:.0f} %" if mine and top else "-"))
+        flops, taken = 2.0 * m * k * n, {who: one["times"].get(name, []) for who, one in row["programs"].items()}
+        rate = {who: flops / median(s) for who, s in taken.items() if s}
+        cells = [f"{rate[who] / 1e9:.0f} ({flops / max(taken[who]) / 1e9:.0f} to {flops / min(taken[who]) / 1e9:.0f})" if who in rate else "-"
+                 for who in ("ours", "bytes", "numpy", "torch")]
+        body.append((f"{m} x {k} x {n}", name, *cells, *(times_as_fast(ratio(rate.get("ours"), rate.get(who))) for who in ("numpy", "torch")),
+                     f"{100 * rate['ours'] / top:.0f} %" if "ours" in rate and top else "-"))
     if not body:
         return []
     said = "; ".join(f"{NAMES[who]} {one['arrays']:.0e}" for who, one in row.get("same", {}).items())
-    return ["## Products", "", "GFLOP/s of `C[m,n] = A[m,k] B[k,n]` in float, medians and spread; clbilevel's by `checkcl --bench`, whose product is held "
-            f"against plain C by the test of that name. Largest error against the product in double, as a share of the largest element: {said}.", "",
-            *table(("m x k x n", "what", "clbilevel", "with images as bytes", "OpenBLAS", "PyTorch", "ours / OpenBLAS", "ours / PyTorch", "of the measured peak"), body)]
+    return ["## Products", "", "GFLOP/s of `C[m,n] = A[m,k] B[k,n]` in float, medians and spread; clbilevel's by `checkcl --bench`, which holds its products "
+            "against plain C as a test; a constant operand (images) is packed once for a run, as in the library, all else each time. Largest error against the "
+            f"product in double, as a share of the largest element: {said}.", "",
+            *table(("m x k x n", "what", "clbilevel", "with images as bytes", "OpenBLAS", "PyTorch", "clbilevel / OpenBLAS", "clbilevel / PyTorch",
+                    "of the measured peak"), body)]
 
 
 def work_table(rows, names, keys=None):
@@ -234,7 +258,7 @@ def growth_section(rows, folder):
 
 
 def marks_section(rows):
-    body = [(m.work, f"{m.wanted()} {m.what}".replace(" x of", " of"), m.measured(), {True: "yes", False: "no", None: "-"}[m.reached])
+    body = [(m.work, f"{m.wanted()} {m.what}", m.measured(), {True: "yes", False: "no", None: "-"}[m.reached])
             for m in all_marks(rows, all_products())]
     reached, measured = sum(line[3] == "yes" for line in body), sum(line[3] != "-" for line in body)
     return ["## Marks", "", f"{reached} of {measured} that were measured are reached. More than 1 x is faster than the peer.", "",
@@ -254,8 +278,7 @@ def write(folder, data):
     rows = data["rows"]
     if not rows:
         return
-    rough = any(row.get("quick") for row in rows.values())
-    lines = ["# Performance", "", METHOD, "", *(["**Some rows were taken with `--quick`: two rounds only, for trying out.**", ""] if rough else []),
+    lines = ["# Performance", "", METHOD, "", *warnings(rows),
              *machine_section(data.get("machine", {}), rows), *marks_section(rows), *limits_section(rows), *products_section(rows),
              *work_section(rows, "Hyper-cleaning", "Products alone: the time that the work's matrix products would take, each at the best rate anybody reached on "
                            "its shape above, and the sweep's as if every step's intermediates had been kept.",

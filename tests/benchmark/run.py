@@ -3,9 +3,11 @@ DOCS/performance.md and its plots. tools/benchmark calls it for everything, meso
 usage: run.py --build BUILD --peers PYTHON [--docs FOLDER] [--only NAME,...] [--quick] [--lock FILE] [--report-only]"""
 import argparse
 import csv
+import fnmatch
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -159,12 +161,33 @@ RUNNERS = {"compare": run_compare, "products": run_products, "mnist": run_mnist}
 
 # --- all of it ---
 
+def processor_seconds():
+    """(busy, ours): of all processors since the machine started, and of what this program started and has seen the end of."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, irq, softirq, steal, *_ = map(int, file.readline().split()[1:])
+    except (OSError, ValueError):
+        return None
+    children, own = (resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+    return ((user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK"),
+            children.ru_utime + children.ru_stime + own.ru_utime + own.ru_stime)
+
+
+def others_share(before, after, elapsed):
+    """The share of the machine's processors that others kept busy meanwhile."""
+    if not before or not after or elapsed <= 0:
+        return None
+    return max(0.0, (after[0] - before[0]) - (after[1] - before[1])) / (elapsed * os.cpu_count())
+
+
 def run_one(w, place, rows, options, log):
     rounds, seconds = (2, min(w.seconds, 180)) if place.quick else (w.rounds, w.seconds)
+    before, start = processor_seconds(), time.monotonic()
     try:
         row = RUNNERS[w.runner](w, place, rows, rounds, seconds, options.lock, log)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         row = {"note": f"failed: {error}"}
+    row["others_share"] = others_share(before, processor_seconds(), time.monotonic() - start)
     row.update(title=w.title, group=w.group, rounds=rounds, commit=machine.commit(ROOT), when=time.strftime("%Y-%m-%d %H:%M", time.gmtime()),
                quick=place.quick, facts={key: value for key, value in w.facts.items()}, tolerance=w.tolerance)
     return row
@@ -175,7 +198,7 @@ def parse():
     parser.add_argument("--build", required=True, help="the build folder")
     parser.add_argument("--peers", required=True, help="the Python of the peers' environment")
     parser.add_argument("--docs", help="folder of performance.json, performance.md and the plots; without it nothing is written")
-    parser.add_argument("--only", default="", help="workloads, by name or by the beginning of it, with commas; the others' numbers stay")
+    parser.add_argument("--only", default="", help="workloads by name (with * and ?), with commas; the others' numbers stay")
     parser.add_argument("--quick", action="store_true", help="two rounds of the shorter workloads, for trying out")
     parser.add_argument("--lock", help="a file that is locked while something is timed")
     parser.add_argument("--report-only", action="store_true", help="writes the report anew from performance.json")
@@ -190,7 +213,7 @@ def main():
     rows, asked, bad = data["rows"], [name for name in options.only.split(",") if name], []
     with open(os.devnull if not options.docs else pathlib.Path(options.build, "benchmark.log"), "w", encoding="utf-8") as log:
         for w in workloads.all_workloads():
-            chosen = any(w.name.startswith(name) for name in asked) if asked else not options.quick or w.name in workloads.QUICK
+            chosen = any(fnmatch.fnmatch(w.name, name) for name in asked) if asked else not options.quick or w.name in workloads.QUICK
             if options.report_only or not chosen:
                 continue
             rows[w.name] = run_one(w, place, rows, options, log)
