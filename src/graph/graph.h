@@ -130,6 +130,19 @@ blo_node *blo_graph_node(const blo_graph *graph, int id);
 
 /* Marks LIVE[id] (of size blo_graph_nodes) for everything the outputs depend on. */
 void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
+/* RESULTS[n]: the N outputs with TO[i], of equal dtype and shape, in the place of FROM[i], for M nodes. Errors: those of
+ * the graph. */
+blo_status blo_graph_substitute(int m, blo_node *const *from, blo_node *const *to, int n, blo_node *const *outputs,
+                                blo_node **results);
+
+/* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not movement,
+ * not a product), of a node, of all that the outputs depend on. */
+bool blo_is_convolution(const blo_node *node);
+double blo_convolution_products(const blo_node *node); /* multiplications, those with zeros around the image included */
+int64_t blo_op_cost(blo_op op);
+bool blo_node_computes(const blo_node *node);
+double blo_node_flops(const blo_node *node);
+double blo_graph_flops(int n, blo_node *const *outputs);
 /* True when NODE depends on any of the M nodes ON. */
 bool blo_graph_depends(const blo_node *node, int m, blo_node *const *on);
 

@@ -28,10 +28,6 @@ bool blo_reduction_is_short(const blo_node *node) {
     return is_reduction(node) && node->attr.axes == (all & ~kept) && blo_reduction_length(node) <= BLO_INLINE_REDUCTION;
 }
 
-bool blo_is_convolution(const blo_node *node) {
-    return node->op == BLO_OP_CONV || node->op == BLO_OP_CONV_INPUT || node->op == BLO_OP_CONV_WEIGHT;
-}
-
 bool blo_product_is_small(const blo_node *node) {
     const blo_node *a = node->in[0];
     int64_t k = a->shape[a->rank - (node->attr.matmul.transpose_a ? 2 : 1)];
@@ -48,23 +44,6 @@ static void materialise(blo_lowering *lowering, blo_node *node) {
         node = node->in[0];
     if (!is_trivial(node))
         lowering->facts[node->id].root = true;
-}
-
-int64_t blo_op_cost(blo_op op) {
-    switch (op) {
-    case BLO_OP_EXP:
-    case BLO_OP_LOG:
-    case BLO_OP_SIN:
-    case BLO_OP_COS:
-    case BLO_OP_TANH:
-    case BLO_OP_SIGMOID:
-    case BLO_OP_POW: return 10;
-    case BLO_OP_RANDOM: return 40;
-    case BLO_OP_SQRT:
-    case BLO_OP_DIV: return 4;
-    case BLO_OP_GATHER: return 2;
-    default: return 1;
-    }
 }
 
 /* The facts of operand I as its consumer sees them: a root is one load. */

@@ -28,12 +28,6 @@ static blo_status no_memory(const blo_lowering *lowering) {
 
 /* --- which kernels --- */
 
-double blo_convolution_products(const blo_node *node) {
-    const int64_t *w = node->op == BLO_OP_CONV_WEIGHT ? node->shape : node->in[1]->shape;
-    const int64_t *results = node->op == BLO_OP_CONV ? node->shape : node->in[node->op == BLO_OP_CONV_WEIGHT]->shape;
-    return (double)(results[0] * results[1] * results[2]) * (double)(w[0] * w[1] * w[2] * w[3]);
-}
-
 /* What does not fit the kernels, or is too small for them, is evaluated in loops (images.c). */
 bool blo_convolution_is_small(const blo_node *node) {
     for (int i = 0; i < 2; i++)

@@ -27,26 +27,8 @@ static bool is_array(const survey *s, const blo_node *node) {
     return node->op == BLO_OP_INPUT || s->lowering->facts[node->id].root;
 }
 
-static bool computes(const blo_node *node) {
-    return (blo_op_elementwise(node->op) && node->op != BLO_OP_CAST && node->op != BLO_OP_STOP) ||
-           node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX || node->op == BLO_OP_SCATTER_ADD ||
-           node->op == BLO_OP_RANDOM;
-}
-
-static double flops_of(const blo_node *node) {
-    const blo_node *a = node->n_in > 0 ? node->in[0] : NULL;
-    if (node->op == BLO_OP_MATMUL)
-        return 2.0 * (double)node->count * (double)a->shape[a->rank - (node->attr.matmul.transpose_a ? 2 : 1)];
-    if (blo_is_convolution(node))
-        return 2.0 * blo_convolution_products(node);
-    if (!computes(node))
-        return 0;
-    bool walks_operand = node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX || node->op == BLO_OP_SCATTER_ADD;
-    return (double)(walks_operand ? a->count : node->count) * (double)blo_op_cost(node->op);
-}
-
 static void visit(survey *s, const blo_node *node) {
-    s->flops += flops_of(node);
+    s->flops += blo_node_flops(node);
     s->used[node->op] = 1;
     if (!s->largest || node->count > s->largest->count)
         s->largest = node;
@@ -102,7 +84,7 @@ static void add_shape(char text[BLO_STEP_WHAT], const blo_node *node) {
 /* Comparisons and choices say little of what a kernel is for. */
 static bool is_telling(blo_op op) {
     const blo_node one = {.op = op};
-    return (computes(&one) && !(op >= BLO_OP_LT && op <= BLO_OP_SELECT)) || op == BLO_OP_GATHER || op == BLO_OP_MATMUL ||
+    return (blo_node_computes(&one) && !(op >= BLO_OP_LT && op <= BLO_OP_SELECT)) || op == BLO_OP_GATHER || op == BLO_OP_MATMUL ||
            (op >= BLO_OP_CONV && op <= BLO_OP_POOL_PUT);
 }
 
@@ -153,7 +135,7 @@ static void describe_product(blo_plan_step *step, const blo_group *group, const 
     add_product(step->what, node);
     if (!step->text)
         add_words(step->what, "%s", " (CLBlast)");
-    step->flops = whole ? flops_of(node) : 0;
+    step->flops = whole ? blo_node_flops(node) : 0;
     if (whole && group->n_riders > 0) {
         add_words(step->what, "%s", ", then ");
         s->used[BLO_OP_MATMUL] = 0;
@@ -177,7 +159,7 @@ static void describe_convolution(blo_plan_step *step, const blo_node *node) {
     add_shape(step->what, images);
     add_words(step->what, "%s", " by");
     add_shape(step->what, weight);
-    step->flops = whole ? flops_of(node) : 0;
+    step->flops = whole ? blo_node_flops(node) : 0;
 }
 
 static void describe_kernel(blo_plan_step *step, const blo_group *group, const blo_node *root, const survey *s,

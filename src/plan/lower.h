@@ -155,16 +155,11 @@ bool blo_reads_only_fixed(const blo_lowering *lowering, const blo_node *node);
 
 /* True for a reduction that its consumers may evaluate as a loop: over the last axes, and short. */
 bool blo_reduction_is_short(const blo_node *node);
-bool blo_is_convolution(const blo_node *node);
 /* Convolutions of little work, or of a form the kernels do not know, become one generated kernel. */
 bool blo_convolution_is_small(const blo_node *node);
-/* Multiplications of a convolution, those with zeros around the image included. */
-double blo_convolution_products(const blo_node *node);
 /* Products of at most this much work become one generated kernel without packing. */
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);
-/* Operations to compute one element, about. */
-int64_t blo_op_cost(blo_op op);
 
 /* A new array, its id; -1: no memory. The node's own array (made at first use). */
 int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_dtype dtype, int64_t count);
