@@ -51,13 +51,15 @@ static void start_emitter(blo_emitter *emitter, blo_lowering *lowering, int grou
 /* Defines an item's indices. */
 static void domain_text(const blo_emitter *emitter, const domain *over, blo_text *text) {
     const int width = emitter->width;
-    if (width == 1) {
-        blo_text_add(text, "const uint g = get_global_id(0);\nif (g < n) {\n");
+    const char *item = width == 1 ? "g" : "item";
+    if (emitter->lowering->routine)
+        blo_text_add(text, "for (uint %s = BLO_LANE; %s < n; %s += BLO_LANES) {\n", item, item, item);
+    else
+        blo_text_add(text, "const uint %s = get_global_id(0);\nif (%s < n) {\n", item, item);
+    if (width == 1)
         return;
-    }
     const char *type = blo_lanes_index(width);
     const int64_t blocks = (over->extent + width - 1) / width;
-    blo_text_add(text, "const uint item = get_global_id(0);\nif (item < n) {\n");
     if (over->outer > 1)
         blo_text_add(text, "const uint h = item / %" PRId64 "u, g = item %% %" PRId64 "u * %du;\n", blocks, blocks,
                      width);
@@ -87,7 +89,7 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
     char name[32];
     snprintf(name, sizeof name, "blo_%016" PRIx64, blo_text_hash(text.data ? text.data : ""));
     blo_helpers_text(&emitter->uses, emitter->width, &full);
-    blo_text_add(&full, "__kernel void %s(", name);
+    blo_text_add(&full, "%s void %s(", lowering->routine ? "static" : "__kernel", name);
     blo_text_append(&full, &text);
     blo_text_free(&text);
     blo_plan_step *step = full.failed || emitter->failed || emitter->indices.failed ? NULL : blo_lower_step(lowering);
