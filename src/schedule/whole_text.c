@@ -143,8 +143,8 @@ static void define_copies(const writer *w, const char *name, const char *paramet
 static void call_check(const writer *w, const blo_spot *spot, uint64_t bytes) {
     char text[SPOT_TEXT];
     spot_text(w, spot, true, text);
-    blo_text_add(w->text, "    blo_group_check((__global const BLO_REAL *)(%s), %" PRIu64 "ul, m->head + 1, tag);\n", text,
-                 bytes / blo_dtype_size(w->layout->dtype));
+    blo_text_add(w->text, "    blo_group_check((__global const BLO_REAL *)(%s), %" PRIu64 "ul, m->head + 1, tag);\n",
+                 text, bytes / blo_dtype_size(w->layout->dtype));
 }
 
 static void define_checks(const writer *w) {
@@ -179,7 +179,8 @@ static void define_sums(const writer *w, const char *name, int n, const blo_whol
         char to[SPOT_TEXT], from[SPOT_TEXT];
         spot_text(w, &sums[i].to, true, to);
         spot_text(w, &sums[i].from, false, from);
-        blo_text_add(w->text, "    blo_group_add((__global BLO_REAL *)(%s), (__global const BLO_REAL *)(%s), %" PRIu64 "ul);\n",
+        blo_text_add(w->text,
+                     "    blo_group_add((__global BLO_REAL *)(%s), (__global const BLO_REAL *)(%s), %" PRIu64 "ul);\n",
                      to, from, sums[i].count);
     }
     blo_text_add(w->text, "}\n");
@@ -203,10 +204,11 @@ static void define_updates(const writer *w) {
 
 static void define_macros(const blo_device_facts *facts, const writer *w) {
     const blo_whole_layout *layout = w->layout;
-    blo_text_add(w->text,
-                 "#ifndef BLO_WHOLE\n#define BLO_WHOLE\n#define BLO_REAL %s\n#define BLO_STEPS %d\n#define BLO_EVERY %d\n"
-                 "#define BLO_LARGEST %d\n",
-                 blo_dtype_name(layout->dtype), layout->steps, layout->every, layout->largest);
+    blo_text_add(
+        w->text,
+        "#ifndef BLO_WHOLE\n#define BLO_WHOLE\n#define BLO_REAL %s\n#define BLO_STEPS %d\n#define BLO_EVERY %d\n"
+        "#define BLO_LARGEST %d\n",
+        blo_dtype_name(layout->dtype), layout->steps, layout->every, layout->largest);
     if (facts->is_cpu)
         blo_text_add(w->text, "#define BLO_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))\n#define BLO_LANE 0u\n"
                               "#define BLO_LANES 1u\n#define BLO_TOGETHER\n");
