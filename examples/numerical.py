@@ -26,7 +26,7 @@ class LowerOptions(c.Structure):  # blo_lower_options
     _fields_ = [("lower_loop", c.c_int), ("optimizer", OptimizerOptions), ("rate", pointer), ("rate_user", pointer), ("projection", c.c_int),
                 ("box_lo", c.c_double), ("box_hi", c.c_double), ("ball_radius", c.c_double), ("project", pointer), ("project_user", pointer),
                 ("acquire_max_loss", c.c_bool), ("truncation", c.c_bool), ("initialization_auxiliary", c.c_bool), ("warm_start", c.c_bool),
-                ("memory_budget", c.c_uint64)]
+                ("memory_budget", c.c_uint64), ("whole", c.c_int)]
 
 
 for name in ("blo_model_parameter", "blo_neg", "blo_sin", "blo_mul", "blo_add"):

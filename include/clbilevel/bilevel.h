@@ -41,6 +41,15 @@ typedef enum blo_projection {
 /* A traced projection of one lower parameter: NAME's new VALUE -> the projected one, of the same shape. */
 typedef blo_node *(*blo_project)(const blo_state *state, const char *name, blo_node *value, void *user);
 
+/* Whether a small problem runs whole: the lower loop, F at every step, the choice of max_loss_iter and the sweep as one
+ * kernel of one work-group, one launch and one read-back for a call of blo_lower_optimize(), to the same bits as when
+ * every step is queued. The hypergradients then wait on the device for blo_iapttgm_compute_gradients(). */
+typedef enum blo_whole_mode {
+    BLO_WHOLE_AUTO = 0, /* where the state and its temporaries are a few kilobytes and a step is little work */
+    BLO_WHOLE_ON,       /* else an error (UNSUPPORTED): for tests and measurements */
+    BLO_WHOLE_OFF
+} blo_whole_mode;
+
 typedef struct blo_lower_options {
     int lower_loop;                  /* T >= 1 steps; default 100 */
     blo_optimizer_options optimizer; /* the lower step; default SGD, learning rate 0.1 */
@@ -57,6 +66,7 @@ typedef struct blo_lower_options {
     bool initialization_auxiliary; /* default true: z gets a gradient; false: z is no upper variable */
     bool warm_start; /* default false; true: a loop starts from the last y_T (needs initialization_auxiliary off) */
     uint64_t memory_budget; /* bytes for the whole pool; default 0: the context's */
+    blo_whole_mode whole;   /* default AUTO */
 } blo_lower_options;
 
 BLO_API void blo_lower_options_default(blo_lower_options *options);
@@ -132,11 +142,16 @@ BLO_API blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor
                                                  blo_tensor *validate_target, blo_trajectory *trajectory,
                                                  const int *max_loss_iter, double *upper_loss);
 
-/* What blo_iapttgm_solve() tells after each upper iteration; returning false ends it there with BLO_OK. */
+/* What blo_iapttgm_solve() tells after each upper iteration; returning false ends it there with BLO_OK. A small problem
+ * runs many iterations in one launch and tells of them afterwards, in order: meanwhile models and optimizers are ahead
+ * of what is told (by a batch of about 20 ms), and must not be read or changed from here; when solve returns they are
+ * as after the last iteration that was told. */
 typedef bool (*blo_progress)(int iteration, double upper_loss, int max_loss_iter, void *user);
 
 /* ITERATIONS whole upper iterations: gradients cleared, loop, sweep, then a step of each of the N OPTIMIZERS. PROGRESS
- * may be NULL. */
+ * may be NULL. A small problem (options.whole) whose optimizers are of the two models runs many iterations in one
+ * launch, to the same bits. Errors: those of the calls it stands for; the models are then as after the last iteration
+ * that was told. */
 BLO_API blo_status blo_iapttgm_solve(blo_iapttgm *method, blo_lower_solver *solver, int n,
                                      blo_optimizer *const *optimizers, blo_tensor *train_data, blo_tensor *train_target,
                                      blo_tensor *validate_data, blo_tensor *validate_target, int iterations,

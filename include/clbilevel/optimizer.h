@@ -27,16 +27,21 @@ typedef struct blo_optimizer_options {
 BLO_API void blo_optimizer_options_default(blo_optimizer_options *options, blo_optimizer_kind kind);
 
 /* An optimizer over all parameters of MODEL, its own state starting at zero. Errors: ARGUMENT (options out of range),
- * MEMORY, BUDGET, BUILD, DEVICE. Owner: the caller. */
+ * MEMORY, BUDGET, DEVICE. Owner: the caller. */
 BLO_API blo_status blo_optimizer_create(blo_model *model, const blo_optimizer_options *options,
                                         blo_optimizer **optimizer);
 BLO_API void blo_optimizer_destroy(blo_optimizer *optimizer);
 
-/* Queues one step on the model's gradients. Never clears them. Errors: DEVICE. */
+/* Queues one step on the model's gradients. Never clears them. Errors: BUILD, MEMORY, DEVICE. */
 BLO_API blo_status blo_optimizer_step(blo_optimizer *optimizer);
 
 /* Takes effect at the next step; nothing is rebuilt. Errors: ARGUMENT. */
 BLO_API blo_status blo_optimizer_set_learning_rate(blo_optimizer *optimizer, double learning_rate);
+
+/* From the next step on, every element of every parameter is projected to [LO,HI] after it (as blo_model_clamp() does).
+ * -INFINITY and INFINITY: no more. A projection of upper variables in this form is part of the step, so that
+ * blo_iapttgm_solve() does it too. Errors: ARGUMENT (LO above HI, a NaN), MEMORY, BUDGET. */
+BLO_API blo_status blo_optimizer_set_box(blo_optimizer *optimizer, double lo, double hi);
 
 #ifdef __cplusplus
 }

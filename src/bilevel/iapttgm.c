@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "solver.h"
+#include "small.h"
 
 struct blo_iapttgm {
     blo_context *context;
@@ -35,6 +35,11 @@ blo_status blo_iapttgm_create(blo_objective upper_objective, void *user, blo_mod
 
 void blo_iapttgm_destroy(blo_iapttgm *method) {
     free(method);
+}
+
+bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver) {
+    return solver->upper_objective == method->upper_objective && solver->user == method->user &&
+           solver->lower == method->lower && solver->upper == method->upper;
 }
 
 /* --- checks --- */
@@ -176,8 +181,7 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
 static bool known_loss(const blo_iapttgm *method, const blo_trajectory *trajectory, const blo_tensor *data,
                        const blo_tensor *target, int k) {
     const blo_lower_solver *solver = trajectory->solver;
-    return solver->upper_objective == method->upper_objective && solver->user == method->user &&
-           blo_watched_same(&trajectory->validate_data, data) &&
+    return blo_iapttgm_is_of(method, solver) && blo_watched_same(&trajectory->validate_data, data) &&
            blo_watched_same(&trajectory->validate_target, target) && !isnan(trajectory->losses[k - 1]);
 }
 
@@ -186,6 +190,9 @@ static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor 
     blo_lower_solver *solver = trajectory->solver;
     blo_program *objective = NULL;
     blo_key key;
+    if (k == trajectory->swept && known_loss(method, trajectory, data, target, k))
+        return blo_small_add(trajectory); /* the loop's kernel has swept already */
+    trajectory->swept = 0;                /* its carries are written over */
     blo_status status = blo_key_make(solver, BLO_PROGRAM_SCALAR, method->upper_objective, method->user, data, target,
                                      trajectory->named, trajectory->n_named, &key);
     if (status == BLO_OK)

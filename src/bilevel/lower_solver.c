@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "solver.h"
+#include "small.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
 
@@ -114,6 +114,7 @@ blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective 
 void blo_solver_release(blo_lower_solver *solver) {
     if (!solver || --solver->references > 0)
         return;
+    blo_small_free(solver->smalls);
     while (solver->programs) {
         blo_program *next = solver->programs->next;
         blo_program_free(solver->programs);

@@ -3,11 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "solver.h"
-
-typedef struct loop_data {
-    blo_tensor *train_data, *train_target, *validate_data, *validate_target;
-} loop_data;
+#include "small.h"
 
 /* --- programs --- */
 
@@ -25,11 +21,13 @@ static blo_status build_both(blo_lower_solver *solver, const blo_program *step, 
     blo_plan *const plans[] = {step->plan, step->adjoint, observe->plan, observe->adjoint};
     blo_status status = blo_flag_want(solver->context, blo_model_dtype(solver->lower));
     for (size_t i = 0; status == BLO_OK && i < sizeof plans / sizeof *plans; i++)
+        status = blo_plan_want(plans[i]);
+    for (size_t i = 0; status == BLO_OK && i < sizeof plans / sizeof *plans; i++)
         status = blo_plan_build(plans[i]);
     return status;
 }
 
-static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, blo_program **step,
+static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *data, blo_program **step,
                                blo_program **observe) {
     blo_key key;
     blo_status status = blo_key_make(solver, BLO_PROGRAM_STEP, solver->lower_objective, solver->user, data->train_data,
@@ -44,7 +42,7 @@ static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, 
     if (status == BLO_OK)
         status = prepare(solver, &key, "upper objective", observe);
     blo_key_free(&key);
-    return status == BLO_OK ? build_both(solver, *step, *observe) : status;
+    return status;
 }
 
 static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {
@@ -148,7 +146,7 @@ static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program 
 }
 
 /* Remembers what the loop reads, with versions. */
-static blo_status watch_inputs(blo_trajectory *trajectory, const loop_data *data) {
+static blo_status watch_inputs(blo_trajectory *trajectory, const blo_loop_data *data) {
     const blo_lower_solver *solver = trajectory->solver;
     const int n_upper = solver->n_upper;
     blo_watched *upper = realloc(trajectory->upper, ((size_t)n_upper + 1) * sizeof *upper);
@@ -176,7 +174,7 @@ static blo_status watch_inputs(blo_trajectory *trajectory, const loop_data *data
     return BLO_OK;
 }
 
-static blo_status bind_loop(blo_trajectory *trajectory, const loop_data *data) {
+static blo_status bind_loop(blo_trajectory *trajectory, const blo_loop_data *data) {
     const blo_program *step = trajectory->step, *observe = trajectory->observe;
     const int n = step->n_lower;
     blo_status status = watch_inputs(trajectory, data);
@@ -232,7 +230,7 @@ static blo_status make_warm(blo_lower_solver *solver, blo_buffer ***made) {
     return status;
 }
 
-static void free_warm(blo_buffer **warm) {
+void blo_warm_free(blo_buffer **warm) {
     for (int i = 0; warm && warm[i]; i++)
         blo_buffer_release(warm[i]);
     free(warm);
@@ -295,9 +293,15 @@ blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *pl
     return status;
 }
 
-static blo_status run_loop(blo_trajectory *trajectory, int *max_loss_iter) {
+/* WARM: where y_T will be kept, NULL: nowhere. */
+static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, int *max_loss_iter) {
     blo_lower_solver *solver = trajectory->solver;
     const uint64_t before = blo_context_counters(solver->context)->launches;
+    if (trajectory->small) {
+        blo_status status = blo_small_run(trajectory, warm);
+        trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
+        return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
+    }
     const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
     const blo_stage observe = {trajectory->observe->plan, trajectory->observe_sources};
     blo_status status = write_start(trajectory);
@@ -315,46 +319,57 @@ static blo_status run_loop(blo_trajectory *trajectory, int *max_loss_iter) {
     return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
 }
 
-/* The loop on TRAJECTORY; its old contents are lost once the loop is laid out. The small arrays beside the loop are
- * made first and without the solver's limit: the loop then takes what the budget leaves, and where that is too little
- * it knows the least in all. */
-static blo_status optimize(blo_trajectory *trajectory, const loop_data *data, int *max_loss_iter) {
+/* The small arrays beside the loop are made first and without the solver's limit: the loop then takes what the budget
+ * leaves, and where that is too little it knows the least in all. */
+blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_data *data, blo_buffer ***new_warm) {
     blo_lower_solver *solver = trajectory->solver;
     blo_program *step = NULL, *observe = NULL;
-    blo_buffer **warm = solver->warm, **new_warm = NULL;
+    *new_warm = NULL;
     blo_status status = prepare_both(solver, data, &step, &observe);
     if (status == BLO_OK)
         status = blo_solver_prepare(solver);
-    if (status == BLO_OK && solver->options.warm_start && !warm)
-        status = make_warm(solver, &new_warm);
+    if (status == BLO_OK && solver->options.warm_start && !solver->warm)
+        status = make_warm(solver, new_warm);
     if (status == BLO_OK)
         status = blo_trajectory_reserve(trajectory, step, observe);
     if (status != BLO_OK)
-        goto fail;
+        return status;
     if (trajectory->state != BLO_TRAJECTORY_EMPTY)
         trajectory->state = BLO_TRAJECTORY_FAILED;
     trajectory->step = step;
     trajectory->observe = observe;
+    trajectory->swept = 0;
     status = fit_loop(trajectory, step, largest_scratch(step, observe));
     if (status == BLO_OK)
         status = bind_loop(trajectory, data);
+    if (status == BLO_OK)
+        status = blo_small_find(trajectory, &trajectory->small);
+    return status == BLO_OK && !trajectory->small ? build_both(solver, step, observe) : status;
+}
+
+/* The loop on TRAJECTORY; its old contents are lost once the loop is laid out. */
+static blo_status optimize(blo_trajectory *trajectory, const blo_loop_data *data, int *max_loss_iter) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_buffer **new_warm = NULL;
+    blo_status status = blo_trajectory_lay_out(trajectory, data, &new_warm);
+    blo_buffer **warm = solver->warm ? solver->warm : new_warm;
     if (status != BLO_OK)
         goto fail;
     solver->latest = trajectory;
     trajectory->sweep_launches = 0;
-    status = run_loop(trajectory, max_loss_iter);
+    status = run_loop(trajectory, warm, max_loss_iter);
     if (status != BLO_OK)
         goto fail;
     trajectory->state = BLO_TRAJECTORY_RAN;
-    if (solver->options.warm_start)
-        status = keep_warm(trajectory, warm ? warm : new_warm);
+    if (solver->options.warm_start && !trajectory->small)
+        status = keep_warm(trajectory, warm);
     if (status != BLO_OK)
         goto fail;
     if (new_warm)
         solver->warm = new_warm;
     return BLO_OK;
 fail:
-    free_warm(new_warm);
+    blo_warm_free(new_warm);
     return status;
 }
 
@@ -377,7 +392,7 @@ blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, 
         status = blo_trajectory_new(solver, &target);
     if (status != BLO_OK)
         return status;
-    const loop_data data = {train_data, train_target, validate_data, validate_target};
+    const blo_loop_data data = {train_data, train_target, validate_data, validate_target};
     status = optimize(target, &data, max_loss_iter);
     if (status == BLO_OK)
         *trajectory = target;

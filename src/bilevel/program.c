@@ -88,6 +88,7 @@ void blo_program_free(blo_program *program) {
     free(program->named);
     free(program->upper_slot);
     free(program->initial_slot);
+    free(program->adjoint_outputs);
     free(program);
 }
 
@@ -130,7 +131,7 @@ static const char *part_of(const blo_lower_solver *solver, const blo_program *pr
     return adjoint ? "F's gradient" : "F";
 }
 
-/* A plan whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
+/* A plan, not built yet, whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
 static blo_status make_plan(const blo_lower_solver *solver, blo_program *program, int n, blo_node *const *outputs,
                             blo_plan **plan) {
     bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
@@ -141,7 +142,7 @@ static blo_status make_plan(const blo_lower_solver *solver, blo_program *program
         fixed[i] = role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET ||
                    (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step);
     }
-    blo_status status = blo_plan_create(solver->context, n, outputs, fixed, plan);
+    blo_status status = blo_plan_lower(solver->context, n, outputs, fixed, plan);
     if (status == BLO_OK)
         blo_plan_set_part(*plan, part_of(solver, program, plan == &program->adjoint));
     free(fixed);
@@ -207,6 +208,11 @@ blo_status blo_program_adjoint(blo_lower_solver *solver, blo_program *program) {
                  blo_graph_error(program->graph));
     else
         status = make_plan(solver, program, n, nodes + 2 * n, &program->adjoint);
+    if (status == BLO_OK) { /* the results stay, at the front of what was room for all three */
+        memmove(nodes, nodes + 2 * n, (size_t)n * sizeof *nodes);
+        program->adjoint_outputs = nodes;
+        nodes = NULL;
+    }
     free(nodes);
     return status;
 }

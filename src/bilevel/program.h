@@ -65,9 +65,10 @@ typedef struct blo_program {
     /* STEP: the carry of each parameter that the step depends on, else -1. SCALAR: the output of ADJOINT with its
      * gradient, else -1. */
     int *upper_slot, *initial_slot;
-    int n_carry;              /* STEP */
-    int n_output;             /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
-    blo_plan *plan, *adjoint; /* NULL until asked for */
+    int n_carry;                /* STEP */
+    int n_output;               /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
+    blo_plan *plan, *adjoint;   /* NULL until asked for; their kernels are built when they are first queued */
+    blo_node **adjoint_outputs; /* [n_carry] or [n_output] nodes, as ADJOINT computes them */
 } blo_program;
 
 struct blo_lower_solver;

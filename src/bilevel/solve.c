@@ -1,8 +1,8 @@
-/* Whole upper iterations of IAPTT-GM: the calls a program would make itself, in their order. Knows only the public
- * interface. */
+/* Whole upper iterations of IAPTT-GM: the calls a program would make itself, in their order; or, of a small problem,
+ * many of them in one launch (small_solve.c). */
 #include <clbilevel/clbilevel.h>
 
-#include "solver.h"
+#include "small.h"
 
 static blo_status check(const blo_lower_solver *solver, int n, blo_optimizer *const *optimizers, int iterations) {
     blo_context *context = solver->context;
@@ -32,6 +32,13 @@ blo_status blo_iapttgm_solve(blo_iapttgm *method, blo_lower_solver *solver, int 
     blo_trajectory *trajectory = NULL;
     bool more = true;
     blo_status status = check(solver, n, optimizers, iterations);
+    if (status == BLO_OK && iterations > 0 && blo_iapttgm_is_of(method, solver)) {
+        const blo_loop_data data = {train_data, train_target, validate_data, validate_target};
+        bool solved;
+        status = blo_small_solve(solver, n, optimizers, &data, iterations, progress, user, &solved);
+        if (solved)
+            return status;
+    }
     for (int iteration = 0; status == BLO_OK && more && iteration < iterations; iteration++) {
         double upper_loss = 0.0;
         int max_loss_iter = 0;

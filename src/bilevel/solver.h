@@ -25,6 +25,7 @@ struct blo_lower_solver {
     blo_named_input *named;
     int n_named;
     blo_program *programs;
+    struct blo_small *smalls;   /* kernels that run small loops whole (small.h) */
     blo_trajectory *latest;     /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
     blo_buffer **warm;          /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
     blo_buffer *number, *value; /* a step number and a scalar, for what runs outside loops */
@@ -58,13 +59,21 @@ struct blo_trajectory {
     blo_watched train_data, train_target, validate_data, validate_target;
     blo_watched *upper, *named;
     int n_upper, n_named;
-    double *losses; /* [T] */
+    double *losses;          /* [T] */
+    struct blo_small *small; /* borrowed from the solver: the loop runs whole; NULL: it is queued */
+    int swept;               /* the step from which its kernel swept as well, and whose gradients wait; 0: none */
+    int sweep_failed;        /* 0, or where that sweep was not finite first */
     uint64_t loop_launches, sweep_launches;
     /* [n_upper + n_lower], NULL until needed: gradients of F in parameters that the step does not depend on, which need
      * no carry */
     blo_buffer **direct;
     int n_direct;
 };
+
+/* What a loop reads; each may be NULL. */
+typedef struct blo_loop_data {
+    blo_tensor *train_data, *train_target, *validate_data, *validate_target;
+} blo_loop_data;
 
 /* What a single run of a scalar program is bound to. */
 typedef struct blo_binding {
@@ -100,8 +109,15 @@ blo_status blo_solver_read_value(blo_lower_solver *solver, double *value);
 /* The buffers of a step number and a scalar, made at first use. */
 blo_status blo_solver_prepare(blo_lower_solver *solver);
 
+/* Whether METHOD's upper objective and models are SOLVER's (iapttgm.c). */
+bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver);
+
 /* --- trajectories (trajectory.c) --- */
 blo_status blo_trajectory_new(blo_lower_solver *solver, blo_trajectory **trajectory);
+/* Programs, memory and bindings for a loop on DATA (optimize.c). *NEW_WARM: buffers for the first warm start, ended by
+ * a NULL, or NULL; the caller's, whatever the status. */
+blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_data *data, blo_buffer ***new_warm);
+void blo_warm_free(blo_buffer **warm);
 void blo_watch(blo_watched *watched, blo_tensor *tensor);
 bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* that tensor, unchanged */
 /* STATE, with the sentence, unless a loop ran and nothing it read has changed. */

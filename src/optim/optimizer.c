@@ -1,16 +1,19 @@
 /* Optimizers over a model: one plan for all parameters, queued at each step on the model's gradients.
  * Knows nothing of bilevel problems; whose gradients they are is the caller's affair. */
+#include "optimizer.h"
+
 #include <math.h>
 #include <stdlib.h>
 
 #include "nn/model.h"
-#include "plan/plan.h"
 #include "step.h"
 
 struct blo_optimizer {
     blo_model *model;
     blo_context *context;
     blo_optimizer_options options;
+    bool boxed; /* every element to [box_lo,box_hi] after a step */
+    double box_lo, box_hi;
     int n, states;         /* parameters; state arrays of each */
     int32_t steps;         /* done */
     int turn;              /* which of the two sets of state arrays is the present one */
@@ -56,12 +59,16 @@ static void trace(const blo_optimizer *optimizer, blo_graph *graph, blo_node **n
     }
     blo_node *rate = blo_graph_input(graph, "rate", blo_model_dtype(model), 0, NULL);
     blo_node *step = blo_graph_input(graph, "step", BLO_INT32, 0, NULL);
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         outputs[i] = blo_step_trace(&optimizer->options, values[i], gradients[i], old + i * states, rate, step,
                                     outputs + n + i * states);
+        if (optimizer->boxed)
+            outputs[i] = blo_clamp(outputs[i], optimizer->box_lo, optimizer->box_hi);
+    }
 }
 
-static blo_status plan_step(blo_optimizer *optimizer) {
+/* The step traced and lowered: to a plan, or to a routine of NAME if ROUTINE is given. */
+static blo_status lower_step(const blo_optimizer *optimizer, blo_plan **plan, const char *name, blo_routine **routine) {
     blo_graph *graph = NULL;
     const int inputs = input_count(optimizer), outputs = output_count(optimizer);
     blo_node **nodes = calloc((size_t)(inputs + outputs), sizeof *nodes);
@@ -76,7 +83,8 @@ static blo_status plan_step(blo_optimizer *optimizer) {
         blo_fail(optimizer->context, status, "optimizer: %s", blo_graph_error(graph));
         goto fail;
     }
-    status = blo_plan_create(optimizer->context, outputs, nodes + inputs, NULL, &optimizer->plan);
+    status = routine ? blo_routine_create(optimizer->context, name, outputs, nodes + inputs, routine)
+                     : blo_plan_create(optimizer->context, outputs, nodes + inputs, NULL, plan);
 fail:
     blo_graph_destroy(graph);
     free(nodes);
@@ -144,7 +152,7 @@ blo_status blo_optimizer_create(blo_model *model, const blo_optimizer_options *o
         status = blo_fail(context, BLO_ERROR_ARGUMENT, "optimizer: the model has no parameters");
         goto fail;
     }
-    status = plan_step(made);
+    status = lower_step(made, &made->plan, NULL, NULL);
     if (status == BLO_OK)
         status = allocate(made);
     if (status == BLO_OK)
@@ -205,7 +213,7 @@ blo_status blo_optimizer_step(blo_optimizer *optimizer) {
                         "optimizer: the model has %d parameters, it had %d when the optimizer was made",
                         blo_model_count(optimizer->model), optimizer->n);
     place_all(optimizer);
-    blo_status status = blo_buffer_write(context, optimizer->step, 0, sizeof optimizer->steps, &optimizer->steps);
+    blo_status status = blo_optimizer_write_count(optimizer);
     if (status == BLO_OK)
         status = blo_plan_enqueue(optimizer->plan, optimizer->places, optimizer->places + input_count(optimizer),
                                   optimizer->scratch);
@@ -233,4 +241,69 @@ blo_status blo_optimizer_set_learning_rate(blo_optimizer *optimizer, double lear
     if (status != BLO_OK)
         optimizer->options.learning_rate = before;
     return status;
+}
+
+blo_status blo_optimizer_set_box(blo_optimizer *optimizer, double lo, double hi) {
+    if (!optimizer)
+        return BLO_ERROR_ARGUMENT;
+    blo_context *context = optimizer->context;
+    if (!(lo <= hi))
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "optimizer: lo %g is not at most hi %g", lo, hi);
+    blo_optimizer changed = *optimizer;
+    blo_plan *plan = NULL;
+    blo_buffer *scratch = NULL;
+    changed.boxed = !(isinf(lo) && lo < 0 && isinf(hi) && hi > 0);
+    changed.box_lo = lo;
+    changed.box_hi = hi;
+    blo_status status = lower_step(&changed, &plan, NULL, NULL);
+    if (status == BLO_OK)
+        status = blo_buffer_create(context, (size_t)blo_plan_scratch_bytes(plan), &scratch);
+    if (status != BLO_OK) {
+        blo_plan_destroy(plan);
+        return status;
+    }
+    blo_plan_destroy(optimizer->plan);
+    blo_buffer_release(optimizer->scratch);
+    *optimizer = changed;
+    optimizer->plan = plan;
+    optimizer->scratch = scratch;
+    return BLO_OK;
+}
+
+/* --- as kernels that run whole upper iterations see it --- */
+
+blo_model *blo_optimizer_model(const blo_optimizer *optimizer) {
+    return optimizer->model;
+}
+
+int blo_optimizer_parameters(const blo_optimizer *optimizer) {
+    return optimizer->n;
+}
+
+int blo_optimizer_arrays(const blo_optimizer *optimizer) {
+    return optimizer->n * optimizer->states;
+}
+
+const blo_buffer *blo_optimizer_array(const blo_optimizer *optimizer, int i) {
+    return optimizer->state[optimizer->turn][i];
+}
+
+const blo_buffer *blo_optimizer_rate(const blo_optimizer *optimizer) {
+    return optimizer->rate;
+}
+
+const blo_buffer *blo_optimizer_count(const blo_optimizer *optimizer) {
+    return optimizer->step;
+}
+
+blo_status blo_optimizer_routine(const blo_optimizer *optimizer, const char *name, blo_routine **routine) {
+    return lower_step(optimizer, NULL, name, routine);
+}
+
+blo_status blo_optimizer_write_count(blo_optimizer *optimizer) {
+    return blo_buffer_write(optimizer->context, optimizer->step, 0, sizeof optimizer->steps, &optimizer->steps);
+}
+
+void blo_optimizer_advance(blo_optimizer *optimizer, int steps) {
+    optimizer->steps += steps;
 }

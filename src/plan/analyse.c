@@ -6,6 +6,7 @@ enum {
     MAX_LEAVES = 20,      /* arrays one expression may read */
     MAX_COST = 20000,     /* operations of one element: longer expressions are cut */
     HEAVY = 8,            /* operations from which an expression with several users is worth an array */
+    FEW_RESULTS = 8,      /* fewer results of a long reduction, and its operand is better evaluated apart */
     PARALLEL_ROWS = 64,   /* fewer rows than this, and a large result wants the reduction as an array */
     SMALL_PRODUCT = 32768 /* m * n * k up to which packing costs more than it saves */
 };
@@ -150,6 +151,9 @@ static void describe(blo_lowering *lowering, blo_node *node) {
         if ((operand.row >= 0 && (long_sum || !keeps_rows(node, operand.row))) || operand.cost > MAX_COST)
             materialise(lowering, node->in[i]);
     }
+    if (lowering->routine && is_reduction(node) && node->count < FEW_RESULTS && !blo_reduction_is_short(node) &&
+        seen(lowering, node, 0).cost >= HEAVY) /* few items, or lanes, would evaluate it all */
+        materialise(lowering, node->in[0]);
     if (node->op == BLO_OP_MATMUL && lowering->device->gemm == BLO_GEMM_CLBLAST && !blo_product_is_small(node))
         materialise_operands(lowering, node);
     limit_leaves(lowering, node);

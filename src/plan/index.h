@@ -25,10 +25,10 @@ struct blo_index {
     int64_t c, d;
     int64_t extent; /* the value is below this */
     int scope;
-    int64_t stride;                 /* from lane to lane; 0: the same in all */
-    bool scattered;                 /* no stride: it has a name in LANES only */
-    bool aligned;                   /* in lane 0 a multiple of the width, with stride 1 */
-    char name[24];                  /* how the text calls it, in lane 0; "" until it is needed */
+    int64_t stride;                   /* from lane to lane; 0: the same in all */
+    bool scattered;                   /* no stride: it has a name in LANES only */
+    bool aligned;                     /* in lane 0 a multiple of the width, with stride 1 */
+    char name[24];                    /* how the text calls it, in lane 0; "" until it is needed */
     char lanes[BLO_INDEX_LANES_NAME]; /* the vector of all lanes; "" until it is needed */
     blo_index *next;
 };
@@ -44,7 +44,8 @@ typedef struct blo_indices {
     int n_scopes, scopes_capacity;
     blo_scope *scopes;
     int n_names;
-    int width; /* lanes; 0 and 1: one element at a time */
+    int width;      /* lanes; 0 and 1: one element at a time */
+    bool unaligned; /* lane 0 need not hold a multiple of the width */
     bool failed;
 } blo_indices;
 

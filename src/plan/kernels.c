@@ -40,29 +40,46 @@ static int width_of(const blo_lowering *lowering, int64_t elements) {
     int width = device->float_vector_width >= 16 ? 16 : 8;
     if (lowering->has_double)
         width /= 2;
-    return elements >= 2 * width ? width : 1;
+    if (!lowering->routine)
+        return elements >= 2 * width ? width : 1;
+    while (width > 4 && elements < width)
+        width /= 2;
+    return elements >= width ? width : 1;
+}
+
+/* In a routine on a CPU device, which one item runs, the last vector moves back over the one before it, so that none is
+ * partly empty: what both compute is the same. */
+static bool overlaps(const blo_lowering *lowering, int width, const domain *over) {
+    return lowering->routine && width > 1 && over->extent >= width;
 }
 
 static void start_emitter(blo_emitter *emitter, blo_lowering *lowering, int group, int width, const domain *over) {
     blo_emitter_init(emitter, lowering, group, width);
-    emitter->full = over->extent % width == 0;
+    emitter->full = over->extent % width == 0 || overlaps(lowering, width, over);
+    emitter->indices.unaligned = over->extent % width != 0;
 }
 
 /* Defines an item's indices. */
 static void domain_text(const blo_emitter *emitter, const domain *over, blo_text *text) {
     const int width = emitter->width;
-    if (width == 1) {
-        blo_text_add(text, "const uint g = get_global_id(0);\nif (g < n) {\n");
+    const char *item = width == 1 ? "g" : "item";
+    if (emitter->lowering->routine)
+        blo_text_add(text, "for (uint %s = BLO_LANE; %s < n; %s += BLO_LANES) {\n", item, item, item);
+    else
+        blo_text_add(text, "const uint %s = get_global_id(0);\nif (%s < n) {\n", item, item);
+    if (width == 1)
         return;
-    }
     const char *type = blo_lanes_index(width);
     const int64_t blocks = (over->extent + width - 1) / width;
-    blo_text_add(text, "const uint item = get_global_id(0);\nif (item < n) {\n");
+    char last[48] = "";
+    if (emitter->full && over->extent % width != 0)
+        snprintf(last, sizeof last, ", %" PRId64 "u)", over->extent - width);
+    const char *least = *last ? "min(" : "";
     if (over->outer > 1)
-        blo_text_add(text, "const uint h = item / %" PRId64 "u, g = item %% %" PRId64 "u * %du;\n", blocks, blocks,
-                     width);
+        blo_text_add(text, "const uint h = item / %" PRId64 "u, g = %sitem %% %" PRId64 "u * %du%s;\n", blocks, least,
+                     blocks, width, last);
     else
-        blo_text_add(text, "const uint g = item * %du;\n", width);
+        blo_text_add(text, "const uint g = %sitem * %du%s;\n", least, width, last);
     if (!emitter->full)
         blo_text_add(text, "const uint rest = %" PRId64 "u - g;\n", over->extent);
     blo_text_add(text, "const %s lane = %s(%s)(0", type, emitter->full ? "" : "min(", type);
@@ -87,7 +104,7 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
     char name[32];
     snprintf(name, sizeof name, "blo_%016" PRIx64, blo_text_hash(text.data ? text.data : ""));
     blo_helpers_text(&emitter->uses, emitter->width, &full);
-    blo_text_add(&full, "__kernel void %s(", name);
+    blo_text_add(&full, "%s void %s(", lowering->routine ? "static" : "__kernel", name);
     blo_text_append(&full, &text);
     blo_text_free(&text);
     blo_plan_step *step = full.failed || emitter->failed || emitter->indices.failed ? NULL : blo_lower_step(lowering);
@@ -427,10 +444,85 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
     return status;
 }
 
+enum { PRODUCT_ROWS = 8 }; /* most results of a lane at once */
+
+/* The rows that a lane computes at once: they share what it reads of the other operand. */
+static int64_t rows_at_once(int64_t rows) {
+    int64_t most = PRODUCT_ROWS;
+    while (rows % most != 0)
+        most--;
+    return most;
+}
+
+/* One item's block of a small product: lanes along its longer side ("g"), ROWS along the other ("h", with the batch); k
+ * rises as in every product. */
+static blo_status emit_product(blo_emitter *emitter, const blo_node *node, const domain *over, bool down,
+                               int64_t rows) {
+    blo_indices *indices = &emitter->indices;
+    const blo_node *const operands[2] = {node->in[0], node->in[1]};
+    const bool transposed[2] = {node->attr.matmul.transpose_a, node->attr.matmul.transpose_b};
+    const int row = node->rank - 2, column = node->rank - 1, side = down ? column : row;
+    const int64_t length = operands[0]->shape[transposed[0] ? row : column], blocks = node->shape[side] / rows;
+    const int loop = blo_emit_open(emitter, 0);
+    const blo_index *h = blo_index_name(indices, over->outer > 1 ? "h" : "0", over->outer, 0), *at[BLO_MAX_RANK];
+    const blo_index *k = blo_index_name(indices, "k", length, loop), *block = blo_index_mod(indices, h, blocks);
+    blo_index_split(indices, blo_index_div(indices, h, blocks), row, node->shape, at);
+    at[down ? row : column] = blo_index_lane(indices, "g", over->extent, 0);
+    for (int64_t r = 0; r < rows; r++) {
+        const blo_value *values[2];
+        at[side] = blo_index_affine(indices, block, rows, r, node->shape[side]);
+        for (int i = 0; i < 2; i++) { /* [batch, row, k] or [batch, k, column], or transposed */
+            const blo_index *of[BLO_MAX_RANK];
+            memcpy(of, at, sizeof of);
+            of[transposed[i] ? column : row] = i == 0 ? at[row] : k;
+            of[transposed[i] ? row : column] = i == 0 ? k : at[column];
+            values[i] = blo_emit_value(emitter, operands[i], of);
+        }
+        if (emitter->scalar_only)
+            return BLO_OK;
+        if (!values[0] || !values[1]) {
+            emitter->failed = true;
+            break;
+        }
+        char a[64], b[64];
+        blo_text_add(blo_emit_text(emitter, loop), "s%d = fma(%s, %s, s%d);\n", (int)r,
+                     blo_emit_widened(emitter, values[0], a), blo_emit_widened(emitter, values[1], b), (int)r);
+        blo_text_add(blo_emit_text(emitter, 0), "%s s%d = 0;\n", blo_emit_type(emitter, node->dtype, true), (int)r);
+    }
+    char header[96];
+    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", length);
+    blo_emit_close(emitter, loop, header, "");
+    for (int64_t r = 0; r < rows; r++) {
+        blo_value sum = {.node = node, .wide = true};
+        snprintf(sum.name, sizeof sum.name, "s%d", (int)r);
+        at[side] = blo_index_affine(indices, block, rows, r, node->shape[side]);
+        store(emitter, node, &sum, blo_index_linear(indices, node->rank, node->shape, at), 0);
+    }
+    return add_kernel(emitter, over, "", 0, NULL);
+}
+
+/* Small products: in blocks where lanes pay, else element by element. */
+static blo_status small_product_kernel(blo_lowering *lowering, const blo_group *group, int index) {
+    const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
+    const int64_t m = node->shape[node->rank - 2], n = node->shape[node->rank - 1];
+    const bool down = m > n;
+    const int64_t rows = rows_at_once(down ? n : m);
+    const domain over = {.outer = node->count / (down ? m : n) / rows, .extent = down ? m : n};
+    const int width = width_of(lowering, over.extent);
+    if (width == 1)
+        return elementwise_kernel(lowering, group, index);
+    blo_emitter emitter;
+    start_emitter(&emitter, lowering, index, width, &over);
+    blo_status status = emit_product(&emitter, node, &over, down, rows);
+    const bool scalar_only = emitter.scalar_only;
+    blo_emitter_free(&emitter);
+    return scalar_only ? elementwise_kernel(lowering, group, index) : status;
+}
+
 static blo_status product_kernels(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     if (blo_product_is_small(node))
-        return elementwise_kernel(lowering, group, index);
+        return small_product_kernel(lowering, group, index);
     blo_status status = blo_lower_product(lowering, index);
     return status == BLO_OK && group->n_riders == 0 ? copy_kernel(lowering, node) : status;
 }

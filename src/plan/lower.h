@@ -8,7 +8,8 @@
  *   images.c    the emitter's cases for convolution and pooling
  *   memory.c    where temporaries lie in the scratch
  *   describe.c  what each launch computes and costs, in words and numbers, where a profile is wanted
- *   plan.c      the plan itself: building, binding, queueing */
+ *   plan.c      the plan itself: building, binding, queueing
+ *   routine.c   the same launches as one function of a work-group, for kernels that run whole loops */
 #ifndef BLO_PLAN_LOWER_H
 #define BLO_PLAN_LOWER_H
 
@@ -88,6 +89,7 @@ typedef struct blo_lowering {
     blo_node *const *outputs;
     const bool *fixed; /* per input of the graph; NULL: none */
     bool has_double;   /* a live node is double */
+    bool routine;      /* kernels become functions that the items of one work-group call together (routine.c) */
 
     int n_groups;
     struct blo_group *groups;
@@ -135,6 +137,13 @@ blo_status blo_lower_order(blo_lowering *lowering);
 blo_status blo_lower_kernels(blo_lowering *lowering);
 blo_status blo_lower_place(blo_lowering *lowering);
 blo_status blo_lower_describe(blo_lowering *lowering);
+
+/* All of them in their order, for LOWERING's context, graph, outputs, fixed and routine. blo_lower_free() releases what
+ * it holds, whatever the status. */
+blo_status blo_lower(blo_lowering *lowering);
+void blo_lower_free(blo_lowering *lowering);
+/* The graph's own mistake, if one of the N OUTPUTS is missing for it. */
+blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs);
 
 /* Does group FROM need, directly or not, what group TO writes? VISITED[group], all false at first. */
 bool blo_group_depends(const blo_lowering *lowering, int from, int to, bool *visited);

@@ -74,7 +74,7 @@ static void free_steps(blo_plan_step *steps, int n) {
     free(steps);
 }
 
-static void free_lowering(blo_lowering *lowering) {
+void blo_lower_free(blo_lowering *lowering) {
     for (int g = 0; g < lowering->n_groups; g++)
         free(lowering->groups[g].uses);
     free(lowering->groups);
@@ -110,7 +110,7 @@ static blo_kernel_source *sources_of(const blo_plan *plan, int *n) {
     return sources;
 }
 
-static blo_status want_kernels(const blo_plan *plan) {
+blo_status blo_plan_want(const blo_plan *plan) {
     int n;
     blo_kernel_source *sources = sources_of(plan, &n);
     blo_status status = sources ? blo_kernels_want(plan->context, n, sources) : BLO_ERROR_MEMORY;
@@ -182,7 +182,9 @@ static blo_status describe_ends(blo_plan *plan, const blo_lowering *lowering) {
     return BLO_OK;
 }
 
-static blo_status lower(blo_lowering *lowering) {
+blo_status blo_lower(blo_lowering *lowering) {
+    lowering->device = blo_context_facts(lowering->context);
+    lowering->graph = blo_node_graph(lowering->outputs[0]);
     lowering->n_nodes = blo_graph_nodes(lowering->graph);
     lowering->facts = calloc((size_t)lowering->n_nodes + 1, sizeof *lowering->facts);
     bool *live = calloc((size_t)lowering->n_nodes + 1, sizeof *live);
@@ -215,8 +217,7 @@ static double seconds_now(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The graph's own mistake, if an output is missing for it. */
-static blo_status check_outputs(blo_context *context, int n, blo_node *const *outputs) {
+blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs) {
     for (int i = 0; i < n; i++) {
         if (!outputs[i])
             return blo_fail(context, BLO_ERROR_ARGUMENT,
@@ -230,24 +231,18 @@ static blo_status check_outputs(blo_context *context, int n, blo_node *const *ou
     return n > 0 ? BLO_OK : blo_fail(context, BLO_ERROR_ARGUMENT, "a plan needs at least one output");
 }
 
-blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed,
-                           blo_plan **result) {
+blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **result) {
     *result = NULL;
-    blo_status status = check_outputs(context, n, outputs);
+    blo_status status = blo_lower_check(context, n, outputs);
     if (status != BLO_OK)
         return status;
     double start = seconds_now(), built = blo_context_counters(context)->seconds_build;
-    blo_lowering lowering = {.context = context,
-                             .device = blo_context_facts(context),
-                             .graph = blo_node_graph(outputs[0]),
-                             .n_outputs = n,
-                             .outputs = outputs,
-                             .fixed = fixed};
+    blo_lowering lowering = {.context = context, .n_outputs = n, .outputs = outputs, .fixed = fixed};
     blo_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a plan");
     plan->context = context;
-    status = lower(&lowering);
+    status = blo_lower(&lowering);
     if (status == BLO_OK)
         status = describe_ends(plan, &lowering);
     if (status == BLO_OK)
@@ -263,15 +258,26 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     lowering.steps = NULL;
     lowering.n_steps = 0;
     lowering.arrays = NULL;
-    status = want_kernels(plan);
-    if (status != BLO_OK)
-        goto done;
     *result = plan;
     plan = NULL;
 done:
-    free_lowering(&lowering);
+    blo_lower_free(&lowering);
     blo_plan_destroy(plan);
     blo_context_counters(context)->seconds_build = built + seconds_now() - start; /* building inside is counted once */
+    return status;
+}
+
+blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed,
+                           blo_plan **result) {
+    blo_plan *plan = NULL;
+    *result = NULL;
+    blo_status status = blo_plan_lower(context, n, outputs, fixed, &plan);
+    if (status == BLO_OK)
+        status = blo_plan_want(plan);
+    if (status == BLO_OK)
+        *result = plan;
+    else
+        blo_plan_destroy(plan);
     return status;
 }
 

@@ -25,6 +25,10 @@ void blo_plan_destroy(blo_plan *plan);
 /* The part of the work, a literal, that the profile counts the plan's launches to. */
 void blo_plan_set_part(blo_plan *plan, const char *part);
 
+/* The same in two parts: a plan whose kernels may never be built, and the wish that the next program holds them. */
+blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **plan);
+blo_status blo_plan_want(const blo_plan *plan);
+
 /* Builds the plan's kernels, and with them those of every other plan that are not built yet, as one program. Running a
  * plan does it too; done before, a failure comes before anything has run. Errors: BUILD, MEMORY, DEVICE. */
 blo_status blo_plan_build(blo_plan *plan);

@@ -1,0 +1,25 @@
+/* What the items of one work-group do together on whole arrays. BLO_LANE: the item's number; BLO_LANES: their count;
+ * BLO_REAL: float or double. None of them ends with a barrier. */
+static void blo_group_zero(__global uint *to, const ulong words) {
+    for (ulong g = BLO_LANE; g < words; g += BLO_LANES)
+        to[g] = 0u;
+}
+
+static void blo_group_copy(__global uint *to, __global const uint *from, const ulong words) {
+    for (ulong g = BLO_LANE; g < words; g += BLO_LANES)
+        to[g] = from[g];
+}
+
+static void blo_group_add(__global BLO_REAL *to, __global const BLO_REAL *from, const ulong count) {
+    for (ulong g = BLO_LANE; g < count; g += BLO_LANES)
+        to[g] += from[g];
+}
+
+/* FAILED[0] becomes TAG if it is 0 and x[count] holds a NaN or an infinity. */
+static void blo_group_check(__global const BLO_REAL *x, const ulong count, __global volatile int *failed, const int tag) {
+    int bad = 0;
+    for (ulong g = BLO_LANE; g < count; g += BLO_LANES)
+        bad |= !isfinite(x[g]);
+    if (bad && failed[0] == 0)
+        failed[0] = tag;
+}
