@@ -20,11 +20,14 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
     return status;
 }
 
-/* All kernels of a loop and its sweep, as one program where this is the first loop. */
-static blo_status build_both(blo_lower_solver *solver, const blo_program *step, const blo_program *observe) {
-    blo_plan *const plans[] = {step->plan, step->adjoint, observe->plan, observe->adjoint};
+/* Builds the kernels of a loop and its sweep; those that are not built yet make one program. */
+static blo_status build_plans(const blo_lower_solver *solver, const blo_program *step, const blo_program *observe) {
+    blo_plan *const plans[] = {step->plan, observe->plan, step->adjoint, observe->adjoint};
+    const size_t n = sizeof plans / sizeof *plans;
     blo_status status = blo_flag_want(solver->context, blo_model_dtype(solver->lower));
-    for (size_t i = 0; status == BLO_OK && i < sizeof plans / sizeof *plans; i++)
+    for (size_t i = 0; status == BLO_OK && i < n; i++)
+        status = blo_plan_want(plans[i]);
+    for (size_t i = 0; status == BLO_OK && i < n; i++)
         status = blo_plan_build(plans[i]);
     return status;
 }
@@ -44,7 +47,7 @@ static blo_status prepare_both(blo_lower_solver *solver, const loop_data *data, 
     if (status == BLO_OK)
         status = prepare(solver, &key, "upper objective", observe);
     blo_key_free(&key);
-    return status == BLO_OK ? build_both(solver, *step, *observe) : status;
+    return status == BLO_OK ? build_plans(solver, *step, *observe) : status;
 }
 
 static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {

@@ -130,7 +130,7 @@ static const char *part_of(const blo_lower_solver *solver, const blo_program *pr
     return adjoint ? "F's gradient" : "F";
 }
 
-/* A plan whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
+/* A plan, not built yet, whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
 static blo_status make_plan(const blo_lower_solver *solver, blo_program *program, int n, blo_node *const *outputs,
                             blo_plan **plan) {
     bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
@@ -141,7 +141,7 @@ static blo_status make_plan(const blo_lower_solver *solver, blo_program *program
         fixed[i] = role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET ||
                    (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step);
     }
-    blo_status status = blo_plan_create(solver->context, n, outputs, fixed, plan);
+    blo_status status = blo_plan_lower(solver->context, n, outputs, fixed, plan);
     if (status == BLO_OK)
         blo_plan_set_part(*plan, part_of(solver, program, plan == &program->adjoint));
     free(fixed);

@@ -76,7 +76,7 @@ static blo_status plan_step(blo_optimizer *optimizer) {
         blo_fail(optimizer->context, status, "optimizer: %s", blo_graph_error(graph));
         goto fail;
     }
-    status = blo_plan_create(optimizer->context, outputs, nodes + inputs, NULL, &optimizer->plan);
+    status = blo_plan_lower(optimizer->context, outputs, nodes + inputs, NULL, &optimizer->plan);
 fail:
     blo_graph_destroy(graph);
     free(nodes);
@@ -145,6 +145,8 @@ blo_status blo_optimizer_create(blo_model *model, const blo_optimizer_options *o
         goto fail;
     }
     status = plan_step(made);
+    if (status == BLO_OK)
+        status = blo_plan_want(made->plan);
     if (status == BLO_OK)
         status = allocate(made);
     if (status == BLO_OK)

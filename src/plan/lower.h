@@ -132,6 +132,13 @@ blo_status blo_lower_kernels(blo_lowering *lowering);
 blo_status blo_lower_place(blo_lowering *lowering);
 blo_status blo_lower_describe(blo_lowering *lowering);
 
+/* All of them in their order, for LOWERING's context, graph, outputs and fixed. blo_lower_free() releases what it
+ * holds, whatever the status. */
+blo_status blo_lower(blo_lowering *lowering);
+void blo_lower_free(blo_lowering *lowering);
+/* The graph's own mistake, if one of the N OUTPUTS is missing for it. */
+blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs);
+
 /* Does group FROM need, directly or not, what group TO writes? VISITED[group], all false at first. */
 bool blo_group_depends(const blo_lowering *lowering, int from, int to, bool *visited);
 /* Notes that GROUP reads ROOT; false: no memory. */

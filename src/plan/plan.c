@@ -16,7 +16,7 @@ struct blo_plan {
     blo_buffer *kept; /* what depends on fixed inputs only; NULL: computed by each run */
     uint64_t stamp;   /* of the contents of KEPT */
     bool kept_valid;
-    bool built; /* has its kernels, with what is bound for good */
+    bool built;
 };
 
 /* --- what the passes share --- */
@@ -74,7 +74,7 @@ static void free_steps(blo_plan_step *steps, int n) {
     free(steps);
 }
 
-static void free_lowering(blo_lowering *lowering) {
+void blo_lower_free(blo_lowering *lowering) {
     for (int g = 0; g < lowering->n_groups; g++)
         free(lowering->groups[g].uses);
     free(lowering->groups);
@@ -97,68 +97,37 @@ static void add_rows(blo_context *context, blo_plan_step *steps, int n_steps) {
     }
 }
 
-/* Sources of the plan's kernels, malloc'ed; NULL: no memory, which is told. */
-static blo_kernel_source *sources_of(const blo_plan *plan, int *n) {
-    blo_kernel_source *sources = calloc((size_t)plan->n_steps + 1, sizeof *sources);
-    *n = 0;
-    if (!sources)
-        blo_fail(plan->context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", plan->n_steps);
-    for (int i = 0; sources && i < plan->n_steps; i++)
-        if (plan->steps[i].text)
-            sources[(*n)++] = (blo_kernel_source){.name = plan->steps[i].name, .text = plan->steps[i].text};
-    return sources;
-}
-
-static blo_status want_kernels(const blo_plan *plan) {
-    int n;
-    blo_kernel_source *sources = sources_of(plan, &n);
-    blo_status status = sources ? blo_kernels_want(plan->context, n, sources) : BLO_ERROR_MEMORY;
-    free(sources);
-    return status;
-}
-
-static blo_status get_kernels(blo_plan *plan) {
-    int n;
-    blo_kernel_source *sources = sources_of(plan, &n);
-    blo_kernel **kernels = calloc((size_t)n + 1, sizeof *kernels);
-    blo_status status = BLO_ERROR_MEMORY;
-    if (sources && !kernels)
-        blo_fail(plan->context, status, "no host memory to build %d kernels", n);
-    else if (sources)
-        status = blo_kernels_get(plan->context, n, sources, kernels);
+/* All kernels of the plan as one program; values bound for good. */
+static blo_status build_kernels(blo_context *context, blo_plan_step *steps, int n_steps) {
+    blo_kernel_source *sources = calloc((size_t)n_steps + 1, sizeof *sources);
+    blo_kernel **kernels = calloc((size_t)n_steps + 1, sizeof *kernels);
+    int n = 0;
+    if (!sources || !kernels) {
+        free(sources);
+        free(kernels);
+        return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to build %d kernels", n_steps);
+    }
+    for (int i = 0; i < n_steps; i++)
+        if (steps[i].text)
+            sources[n++] = (blo_kernel_source){.name = steps[i].name, .text = steps[i].text};
+    blo_status status = blo_kernels_get(context, n, sources, kernels);
     n = 0;
-    for (int i = 0; i < plan->n_steps && status == BLO_OK; i++)
-        if (plan->steps[i].text) {
-            plan->steps[i].kernel = kernels[n++];
-            blo_kernel_set_row(plan->steps[i].kernel, plan->steps[i].row);
+    for (int i = 0; i < n_steps && status == BLO_OK; i++)
+        if (steps[i].text) {
+            blo_kernel_release(steps[i].kernel); /* of a build that failed part of the way */
+            steps[i].kernel = kernels[n++];
+            blo_kernel_set_row(steps[i].kernel, steps[i].row);
         }
+    for (int i = 0; i < n_steps && status == BLO_OK; i++) {
+        int position = 0;
+        for (int j = 0; steps[i].kernel && j < steps[i].n_arguments && status == BLO_OK; j++) {
+            if (!steps[i].arguments[j].is_array)
+                status = blo_kernel_set_ulong(steps[i].kernel, position, steps[i].arguments[j].value);
+            position += steps[i].arguments[j].is_array ? 2 : 1;
+        }
+    }
     free(sources);
     free(kernels);
-    return status;
-}
-
-/* Values are bound for good. */
-static blo_status bind_values(const blo_plan_step *step) {
-    blo_status status = BLO_OK;
-    int position = 0;
-    for (int i = 0; step->kernel && i < step->n_arguments && status == BLO_OK; i++) {
-        if (!step->arguments[i].is_array)
-            status = blo_kernel_set_ulong(step->kernel, position, step->arguments[i].value);
-        position += step->arguments[i].is_array ? 2 : 1;
-    }
-    return status;
-}
-
-blo_status blo_plan_build(blo_plan *plan) {
-    if (plan->built)
-        return BLO_OK;
-    bool has_kernels = false;
-    for (int i = 0; i < plan->n_steps; i++)
-        has_kernels = has_kernels || plan->steps[i].kernel;
-    blo_status status = has_kernels ? BLO_OK : get_kernels(plan);
-    for (int i = 0; i < plan->n_steps && status == BLO_OK; i++)
-        status = bind_values(&plan->steps[i]);
-    plan->built = status == BLO_OK;
     return status;
 }
 
@@ -181,7 +150,9 @@ static blo_status describe_ends(blo_plan *plan, const blo_lowering *lowering) {
     return BLO_OK;
 }
 
-static blo_status lower(blo_lowering *lowering) {
+blo_status blo_lower(blo_lowering *lowering) {
+    lowering->device = blo_context_facts(lowering->context);
+    lowering->graph = blo_node_graph(lowering->outputs[0]);
     lowering->n_nodes = blo_graph_nodes(lowering->graph);
     lowering->facts = calloc((size_t)lowering->n_nodes + 1, sizeof *lowering->facts);
     bool *live = calloc((size_t)lowering->n_nodes + 1, sizeof *live);
@@ -214,8 +185,7 @@ static double seconds_now(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* The graph's own mistake, if an output is missing for it. */
-static blo_status check_outputs(blo_context *context, int n, blo_node *const *outputs) {
+blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs) {
     for (int i = 0; i < n; i++) {
         if (!outputs[i])
             return blo_fail(context, BLO_ERROR_ARGUMENT,
@@ -229,30 +199,23 @@ static blo_status check_outputs(blo_context *context, int n, blo_node *const *ou
     return n > 0 ? BLO_OK : blo_fail(context, BLO_ERROR_ARGUMENT, "a plan needs at least one output");
 }
 
-blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed,
-                           blo_plan **result) {
+blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **result) {
     *result = NULL;
-    blo_status status = check_outputs(context, n, outputs);
+    blo_status status = blo_lower_check(context, n, outputs);
     if (status != BLO_OK)
         return status;
-    double start = seconds_now(), built = blo_context_counters(context)->seconds_build;
-    blo_lowering lowering = {.context = context,
-                             .device = blo_context_facts(context),
-                             .graph = blo_node_graph(outputs[0]),
-                             .n_outputs = n,
-                             .outputs = outputs,
-                             .fixed = fixed};
+    double start = seconds_now();
+    blo_lowering lowering = {.context = context, .n_outputs = n, .outputs = outputs, .fixed = fixed};
     blo_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a plan");
     plan->context = context;
-    status = lower(&lowering);
+    status = blo_lower(&lowering);
     if (status == BLO_OK)
         status = describe_ends(plan, &lowering);
-    if (status == BLO_OK)
-        add_rows(context, lowering.steps, lowering.n_steps);
     if (status != BLO_OK)
         goto done;
+    add_rows(context, lowering.steps, lowering.n_steps);
     plan->steps = lowering.steps;
     plan->n_steps = lowering.n_steps;
     plan->arrays = lowering.arrays;
@@ -262,15 +225,46 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     lowering.steps = NULL;
     lowering.n_steps = 0;
     lowering.arrays = NULL;
-    status = want_kernels(plan);
-    if (status != BLO_OK)
-        goto done;
     *result = plan;
     plan = NULL;
 done:
-    free_lowering(&lowering);
+    blo_lower_free(&lowering);
     blo_plan_destroy(plan);
-    blo_context_counters(context)->seconds_build = built + seconds_now() - start; /* building inside is counted once */
+    blo_context_counters(context)->seconds_build += seconds_now() - start;
+    return status;
+}
+
+blo_status blo_plan_want(const blo_plan *plan) {
+    blo_status status = BLO_OK;
+    for (int i = 0; i < plan->n_steps && status == BLO_OK && !plan->built; i++)
+        if (plan->steps[i].text)
+            status = blo_kernels_want(plan->context, 1,
+                                      &(blo_kernel_source){.name = plan->steps[i].name, .text = plan->steps[i].text});
+    return status;
+}
+
+blo_status blo_plan_build(blo_plan *plan) {
+    if (plan->built)
+        return BLO_OK;
+    double start = seconds_now(), built = blo_context_counters(plan->context)->seconds_build;
+    blo_status status = build_kernels(plan->context, plan->steps, plan->n_steps);
+    blo_context_counters(plan->context)->seconds_build =
+        built + seconds_now() - start; /* building inside is counted once */
+    plan->built = status == BLO_OK;
+    return status;
+}
+
+blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed,
+                           blo_plan **result) {
+    blo_plan *plan = NULL;
+    *result = NULL;
+    blo_status status = blo_plan_lower(context, n, outputs, fixed, &plan);
+    if (status == BLO_OK)
+        status = blo_plan_build(plan);
+    if (status == BLO_OK)
+        *result = plan;
+    else
+        blo_plan_destroy(plan);
     return status;
 }
 
@@ -395,7 +389,7 @@ blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t st
 
 blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs,
                             const blo_buffer *scratch) {
-    blo_status status = plan->built ? BLO_OK : blo_plan_build(plan);
+    blo_status status = blo_plan_build(plan);
     for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
         if (!plan->steps[s].fixed || !plan->kept)
             status = queue_step(plan, &plan->steps[s], inputs, outputs, scratch);

@@ -18,16 +18,20 @@ typedef struct blo_place {
 /* Compiles the N OUTPUTS (nodes of one graph; one node may stand twice) for CONTEXT. Inputs are those of the graph, by
  * index; the plan keeps no reference to the graph. Each output is written to its own array, also when it is an input or
  * a constant. FIXED (NULL: none; else one per input): inputs that stay the same over many runs, as blo_plan_prepare()
- * wants to know. Kernels are noted, not built yet. Errors: those of the graph; DTYPE, MEMORY. Owner: the caller. */
+ * wants to know. Errors: those of the graph; DTYPE, MEMORY, BUILD, DEVICE. Owner: the caller. */
 blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **plan);
 void blo_plan_destroy(blo_plan *plan);
 
 /* The part of the work, a literal, that the profile counts the plan's launches to. */
 void blo_plan_set_part(blo_plan *plan, const char *part);
 
-/* Builds the plan's kernels, and with them those of every other plan that are not built yet, as one program. Running a
- * plan does it too; done before, a failure comes before anything has run. Errors: BUILD, MEMORY, DEVICE. */
+/* The same in two parts: a plan whose sizes are known but whose kernels are built only when it is first prepared or
+ * queued, or by build. Errors of lower: all of create's but BUILD; of build: BUILD, MEMORY, DEVICE. */
+blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs, const bool *fixed, blo_plan **plan);
 blo_status blo_plan_build(blo_plan *plan);
+/* The plan will be built: its kernels become part of the next program that is, whosesoever (blo_kernels_want()).
+ * Errors: MEMORY. */
+blo_status blo_plan_want(const blo_plan *plan);
 
 int blo_plan_inputs(const blo_plan *plan);                 /* of the graph; some may be unused */
 bool blo_plan_uses_input(const blo_plan *plan, int index); /* false: never read */
