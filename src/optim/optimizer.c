@@ -84,7 +84,7 @@ static blo_status lower_step(const blo_optimizer *optimizer, blo_plan **plan, co
         goto fail;
     }
     status = routine ? blo_routine_create(optimizer->context, name, outputs, nodes + inputs, routine)
-                     : blo_plan_create(optimizer->context, outputs, nodes + inputs, NULL, plan);
+                     : blo_plan_lower(optimizer->context, outputs, nodes + inputs, NULL, plan);
 fail:
     blo_graph_destroy(graph);
     free(nodes);

@@ -54,9 +54,7 @@ blo_status blo_function_create(blo_context *context, int n, blo_node *const *out
         function->inputs[i] = end_of(blo_graph_input_at(graph, i));
     for (int i = 0; i < n; i++)
         function->outputs[i] = end_of(outputs[i]);
-    status = blo_plan_build(function->plan);
-    if (status == BLO_OK)
-        status = blo_buffer_create(context, blo_plan_scratch_bytes(function->plan), &function->scratch);
+    status = blo_buffer_create(context, blo_plan_scratch_bytes(function->plan), &function->scratch);
     if (status != BLO_OK)
         goto fail;
     *result = function;
