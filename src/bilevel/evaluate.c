@@ -41,7 +41,8 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_binding *bin
                 blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
         return place;
     }
-    case BLO_ROLE_CARRY: break;
+    case BLO_ROLE_CARRY:
+    case BLO_ROLE_KEPT: break;
     }
     return (blo_place){NULL, 0};
 }
@@ -60,7 +61,7 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
         if (blo_plan_uses_input(plan, i))
             places[i] = place_of(solver, binding, program->roles[i]);
     if (status == BLO_OK)
-        status = blo_plan_prepare(plan, places,
+        status = blo_plan_prepare(plan, &solver->store, places,
                                   blo_stamp(binding->data, binding->target, binding->named, program->key.n_named),
                                   solver->options.memory_budget);
     if (status == BLO_OK)

@@ -120,9 +120,10 @@ static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *obj
     blo_status status = blo_trajectory_reserve(trajectory, trajectory->step, objective);
     if (status == BLO_OK)
         place_outputs(trajectory, objective, outputs);
-    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
+    blo_stage steps[BLO_MOST_LEVELS + 1];
+    blo_trajectory_stages(trajectory, steps, NULL);
     if (status == BLO_OK) /* y_K, on whose way the sweep's states are kept */
-        status = blo_loop_rewind(trajectory->loop, &step, k, state);
+        status = blo_loop_rewind(trajectory->loop, steps, k, state);
     if (status == BLO_OK)
         status = zero_carries(trajectory, objective);
     if (status == BLO_OK) {
@@ -204,13 +205,16 @@ static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor 
         status = blo_solver_prepare(solver);
     if (status == BLO_OK)
         status = start_sweep(trajectory, objective, data, target, k);
-    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
-    const blo_stage adjoint = {trajectory->step->adjoint, trajectory->adjoint_sources};
+    bool used[BLO_MOST_LEVELS + 1];
+    blo_stage steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
+    blo_trajectory_stages(trajectory, steps, adjoints);
+    blo_loop_levels(trajectory->loop, NULL, used);
+    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
+        if (used[level])
+            status = blo_trajectory_prepare(trajectory, adjoints[level].plan, adjoints[level].sources,
+                                            &trajectory->train_data, &trajectory->train_target);
     if (status == BLO_OK)
-        status = blo_trajectory_prepare(trajectory, adjoint.plan, adjoint.sources, &trajectory->train_data,
-                                        &trajectory->train_target);
-    if (status == BLO_OK)
-        status = blo_loop_sweep(trajectory->loop, &step, &adjoint, k, blo_model_dtype(solver->lower));
+        status = blo_loop_sweep(trajectory->loop, steps, adjoints, k, blo_model_dtype(solver->lower));
     return status == BLO_OK ? commit(trajectory, objective) : status;
 }
 

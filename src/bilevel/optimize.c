@@ -16,13 +16,24 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
     return status;
 }
 
-/* All kernels of a loop and its sweep, as one program where this is the first loop. */
-static blo_status build_both(blo_lower_solver *solver, const blo_program *step, const blo_program *observe) {
-    blo_plan *const plans[] = {step->plan, step->adjoint, observe->plan, observe->adjoint};
-    blo_status status = blo_flag_want(solver->context, blo_model_dtype(solver->lower));
-    for (size_t i = 0; status == BLO_OK && i < sizeof plans / sizeof *plans; i++)
+/* All kernels of a loop and its sweep, as one program where this is the first loop: those of the levels that it asks
+ * for. */
+static blo_status build_plans(const blo_trajectory *trajectory) {
+    const blo_levels *levels = trajectory->step->levels;
+    bool steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
+    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 2] = {trajectory->observe->plan, trajectory->observe->adjoint};
+    int n = 2;
+    blo_loop_levels(trajectory->loop, steps, adjoints);
+    for (int level = 0; level <= levels->n; level++) {
+        if (steps[level])
+            plans[n++] = levels->steps[level];
+        if (adjoints[level])
+            plans[n++] = levels->adjoints[level];
+    }
+    blo_status status = blo_flag_want(trajectory->solver->context, blo_model_dtype(trajectory->solver->lower));
+    for (int i = 0; status == BLO_OK && i < n; i++)
         status = blo_plan_want(plans[i]);
-    for (size_t i = 0; status == BLO_OK && i < sizeof plans / sizeof *plans; i++)
+    for (int i = 0; status == BLO_OK && i < n; i++)
         status = blo_plan_build(plans[i]);
     return status;
 }
@@ -35,6 +46,8 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
     if (status == BLO_OK)
         status = prepare(solver, &key, "lower objective", step);
     blo_key_free(&key);
+    if (status == BLO_OK)
+        status = blo_levels_make(solver, *step);
     if (status != BLO_OK)
         return status;
     status = blo_key_make(solver, BLO_PROGRAM_SCALAR, solver->upper_objective, solver->user, data->validate_data,
@@ -45,13 +58,14 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
     return status;
 }
 
+static uint64_t larger(uint64_t bytes, const blo_plan *plan) {
+    return blo_plan_scratch_bytes(plan) > bytes ? blo_plan_scratch_bytes(plan) : bytes;
+}
+
 static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {
-    const blo_plan *plans[] = {step->plan, step->adjoint, observe->plan, observe->adjoint};
-    uint64_t largest = 0;
-    for (size_t i = 0; i < sizeof plans / sizeof *plans; i++) {
-        uint64_t bytes = blo_plan_scratch_bytes(plans[i]);
-        largest = bytes > largest ? bytes : largest;
-    }
+    uint64_t largest = larger(larger(0, observe->plan), observe->adjoint);
+    for (int level = 0; level <= step->levels->n; level++)
+        largest = larger(larger(largest, step->levels->steps[level]), step->levels->adjoints[level]);
     return largest;
 }
 
@@ -74,8 +88,11 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
     uint64_t *bytes = array_sizes(step);
     if (!bytes)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a lower loop");
+    const blo_levels *levels = step->levels;
+    const size_t keeps = (size_t)levels->n * sizeof levels->bytes[0];
     if (trajectory->loop && trajectory->n_state == step->n_state && trajectory->n_carry == step->n_carry &&
         memcmp(bytes, trajectory->array_bytes, (size_t)arrays * sizeof *bytes) == 0 &&
+        trajectory->n_levels == levels->n && memcmp(levels->bytes, trajectory->keep_bytes, keeps) == 0 &&
         trajectory->scratch_bytes >= scratch_bytes) {
         free(bytes);
         return BLO_OK;
@@ -87,6 +104,8 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
     trajectory->n_state = step->n_state;
     trajectory->n_carry = step->n_carry;
     trajectory->scratch_bytes = scratch_bytes;
+    trajectory->n_levels = levels->n;
+    memcpy(trajectory->keep_bytes, levels->bytes, keeps);
     const blo_loop_layout layout = {.steps = solver->options.lower_loop,
                                     .n_state = step->n_state,
                                     .state_bytes = bytes,
@@ -95,6 +114,10 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
                                     .observed = blo_model_dtype(solver->lower),
                                     .scratch_bytes = scratch_bytes,
                                     .budget = solver->options.memory_budget,
+                                    .n_levels = levels->n,
+                                    .keep_bytes = levels->bytes,
+                                    .step_cost = levels->step_cost,
+                                    .adjoint_cost = levels->adjoint_cost,
                                     .last_stays = true}; /* y_T can be read after x has changed */
     return blo_loop_create(solver->context, &layout, &trajectory->loop);
 }
@@ -110,6 +133,7 @@ static blo_source source_of(const blo_trajectory *trajectory, const blo_watched 
     switch (role.kind) {
     case BLO_ROLE_STATE: return (blo_source){.kind = BLO_SOURCE_STATE, .index = role.index};
     case BLO_ROLE_CARRY: return (blo_source){.kind = BLO_SOURCE_CARRY, .index = role.index};
+    case BLO_ROLE_KEPT: return (blo_source){.kind = BLO_SOURCE_KEPT, .index = role.index};
     case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
     case BLO_ROLE_INITIAL: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
     case BLO_ROLE_DATA: return fixed(data->tensor);
@@ -188,9 +212,13 @@ static blo_status bind_loop(blo_trajectory *trajectory, const blo_loop_data *dat
         initial[i] = blo_loop_begin(trajectory->loop, i);
     const blo_watched *train[] = {&trajectory->train_data, &trajectory->train_target};
     const blo_watched *validate[] = {&trajectory->validate_data, &trajectory->validate_target};
-    status = bind_plan(trajectory, step, step->plan, train[0], train[1], &trajectory->step_sources);
-    if (status == BLO_OK)
-        status = bind_plan(trajectory, step, step->adjoint, train[0], train[1], &trajectory->adjoint_sources);
+    const blo_levels *levels = step->levels;
+    for (int level = 0; level <= levels->n && status == BLO_OK; level++) {
+        status = bind_plan(trajectory, step, levels->steps[level], train[0], train[1], &trajectory->step_sources[level]);
+        if (status == BLO_OK)
+            status = bind_plan(trajectory, step, levels->adjoints[level], train[0], train[1],
+                               &trajectory->adjoint_sources[level]);
+    }
     if (status == BLO_OK)
         status = bind_plan(trajectory, observe, observe->plan, validate[0], validate[1], &trajectory->observe_sources);
     return status;
@@ -287,7 +315,7 @@ blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *pl
     for (int i = 0; i < blo_plan_inputs(plan); i++)
         inputs[i] = sources[i].place;
     blo_status status =
-        blo_plan_prepare(plan, inputs, blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
+        blo_plan_prepare(plan, &trajectory->solver->store, inputs, blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
                          solver->options.memory_budget);
     free(inputs);
     return status;
@@ -302,17 +330,21 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
         trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
         return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
     }
-    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
+    bool used[BLO_MOST_LEVELS + 1];
+    blo_stage steps[BLO_MOST_LEVELS + 1];
     const blo_stage observe = {trajectory->observe->plan, trajectory->observe_sources};
+    blo_trajectory_stages(trajectory, steps, NULL);
+    blo_loop_levels(trajectory->loop, used, NULL);
     blo_status status = write_start(trajectory);
-    if (status == BLO_OK)
-        status = blo_trajectory_prepare(trajectory, step.plan, step.sources, &trajectory->train_data,
-                                        &trajectory->train_target);
+    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
+        if (used[level])
+            status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,
+                                            &trajectory->train_data, &trajectory->train_target);
     if (status == BLO_OK)
         status = blo_trajectory_prepare(trajectory, observe.plan, observe.sources, &trajectory->validate_data,
                                         &trajectory->validate_target);
     if (status == BLO_OK)
-        status = blo_loop_run(trajectory->loop, &step, &observe, solver->options.acquire_max_loss);
+        status = blo_loop_run(trajectory->loop, steps, &observe, solver->options.acquire_max_loss);
     trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
     if (status == BLO_OK)
         status = blo_loop_observed(trajectory->loop, trajectory->losses);
@@ -344,7 +376,7 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
         status = bind_loop(trajectory, data);
     if (status == BLO_OK)
         status = blo_small_find(trajectory, &trajectory->small);
-    return status == BLO_OK && !trajectory->small ? build_both(solver, step, observe) : status;
+    return status == BLO_OK && !trajectory->small ? build_plans(trajectory) : status;
 }
 
 /* The loop on TRAJECTORY; its old contents are lost once the loop is laid out. */

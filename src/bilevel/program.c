@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "levels.h"
 #include "solver.h"
 
 /* --- keys --- */
@@ -89,6 +90,7 @@ void blo_program_free(blo_program *program) {
     free(program->upper_slot);
     free(program->initial_slot);
     free(program->adjoint_outputs);
+    blo_levels_free(program->levels);
     free(program);
 }
 
@@ -131,9 +133,9 @@ static const char *part_of(const blo_lower_solver *solver, const blo_program *pr
     return adjoint ? "F's gradient" : "F";
 }
 
-/* A plan, not built yet, whose data, targets and whole named inputs are fixed: they stay the same from loop to loop. */
-static blo_status make_plan(const blo_lower_solver *solver, blo_program *program, int n, blo_node *const *outputs,
-                            blo_plan **plan) {
+/* Data, targets and whole named inputs stay the same from loop to loop. */
+blo_status blo_program_lower(const blo_lower_solver *solver, const blo_program *program, int n,
+                             blo_node *const *outputs, bool adjoint, blo_plan **plan) {
     bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
     if (!fixed)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
@@ -144,7 +146,7 @@ static blo_status make_plan(const blo_lower_solver *solver, blo_program *program
     }
     blo_status status = blo_plan_lower(solver->context, n, outputs, fixed, plan);
     if (status == BLO_OK)
-        blo_plan_set_part(*plan, part_of(solver, program, plan == &program->adjoint));
+        blo_plan_set_part(*plan, part_of(solver, program, adjoint));
     free(fixed);
     return status;
 }
@@ -153,8 +155,8 @@ blo_status blo_program_plan(blo_lower_solver *solver, blo_program *program) {
     if (program->plan)
         return BLO_OK;
     if (program->key.kind == BLO_PROGRAM_SCALAR)
-        return make_plan(solver, program, 1, &program->value, &program->plan);
-    return make_plan(solver, program, program->n_state, program->next_state, &program->plan);
+        return blo_program_lower(solver, program, 1, &program->value, false, &program->plan);
+    return blo_program_lower(solver, program, program->n_state, program->next_state, false, &program->plan);
 }
 
 /* The parameters whose gradients the program gives, in the order of their slots, after the first N of WRT. */
@@ -207,7 +209,7 @@ blo_status blo_program_adjoint(blo_lower_solver *solver, blo_program *program) {
         blo_fail(solver->context, status, "the derivative of the %s: %s", is_step ? "lower step" : "upper objective",
                  blo_graph_error(program->graph));
     else
-        status = make_plan(solver, program, n, nodes + 2 * n, &program->adjoint);
+        status = blo_program_lower(solver, program, n, nodes + 2 * n, true, &program->adjoint);
     if (status == BLO_OK) { /* the results stay, at the front of what was room for all three */
         memmove(nodes, nodes + 2 * n, (size_t)n * sizeof *nodes);
         program->adjoint_outputs = nodes;

@@ -17,7 +17,8 @@ typedef enum blo_role_kind {
     BLO_ROLE_TARGET,
     BLO_ROLE_STEP,
     BLO_ROLE_NAMED, /* named input INDEX */
-    BLO_ROLE_CARRY  /* adjoint array INDEX */
+    BLO_ROLE_CARRY, /* adjoint array INDEX */
+    BLO_ROLE_KEPT   /* array INDEX that the step kept (levels.h) */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -68,6 +69,7 @@ typedef struct blo_program {
     int n_carry;                /* STEP */
     int n_output;               /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
     blo_plan *plan, *adjoint;   /* NULL until asked for; their kernels are built when they are first queued */
+    struct blo_levels *levels;  /* STEP: NULL until asked for */
     blo_node **adjoint_outputs; /* [n_carry] or [n_output] nodes, as ADJOINT computes them */
 } blo_program;
 
@@ -80,6 +82,10 @@ blo_status blo_program_get(struct blo_lower_solver *solver, const blo_key *key, 
 blo_status blo_program_plan(struct blo_lower_solver *solver, blo_program *program);
 blo_status blo_program_adjoint(struct blo_lower_solver *solver, blo_program *program);
 void blo_program_free(blo_program *program);
+/* A plan of the program's graph, not built yet, whose data, targets and whole named inputs are fixed. ADJOINT: for the
+ * profile. */
+blo_status blo_program_lower(const struct blo_lower_solver *solver, const blo_program *program, int n,
+                             blo_node *const *outputs, bool adjoint, blo_plan **plan);
 
 /* --- tracing (trace.c) --- */
 

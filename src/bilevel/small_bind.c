@@ -90,6 +90,7 @@ static blo_spot spot_of(blo_binder *binder, const blo_program *program, blo_role
         }
         return spot;
     }
+    case BLO_ROLE_KEPT: break; /* of the levels of queued loops */
     }
     return array(BLO_SPOT_NONE, 0);
 }

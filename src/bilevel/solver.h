@@ -2,6 +2,7 @@
 #ifndef BLO_BILEVEL_SOLVER_H
 #define BLO_BILEVEL_SOLVER_H
 
+#include "levels.h"
 #include "optim/step.h"
 #include "program.h"
 #include "schedule/schedule.h"
@@ -25,6 +26,7 @@ struct blo_lower_solver {
     blo_named_input *named;
     int n_named;
     blo_program *programs;
+    blo_store store;            /* what their plans share */
     struct blo_small *smalls;   /* kernels that run small loops whole (small.h) */
     blo_trajectory *latest;     /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
     blo_buffer **warm;          /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
@@ -53,8 +55,11 @@ struct blo_trajectory {
     int n_state, n_carry;
     uint64_t *array_bytes; /* [n_state + n_carry] */
     uint64_t scratch_bytes;
+    int n_levels;
+    uint64_t keep_bytes[BLO_MOST_LEVELS];
     blo_program *step, *observe;
-    blo_source *step_sources, *adjoint_sources, *observe_sources;
+    blo_source *step_sources[BLO_MOST_LEVELS + 1], *adjoint_sources[BLO_MOST_LEVELS + 1]; /* by level; NULL: not used */
+    blo_source *observe_sources;
     blo_place *initial; /* [n_lower]: y_0 in the loop's first slot, which stays where it is */
     blo_watched train_data, train_target, validate_data, validate_target;
     blo_watched *upper, *named;
@@ -129,6 +134,8 @@ uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_w
 /* Lets PLAN compute once what depends on DATA, TARGET and whole named inputs only. */
 blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources,
                                   const blo_watched *data, const blo_watched *target);
+/* The loop's stages by level, [BLO_MOST_LEVELS + 1] each; either may be NULL. */
+void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, blo_stage *adjoints);
 /* Places of the state after K steps, [n_state]. */
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
 /* A place as something to write to. */

@@ -43,8 +43,10 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     forget_all(trajectory->upper, trajectory->n_upper);
     forget_all(trajectory->named, trajectory->n_named);
     free(trajectory->array_bytes);
-    free(trajectory->step_sources);
-    free(trajectory->adjoint_sources);
+    for (int level = 0; level <= BLO_MOST_LEVELS; level++) {
+        free(trajectory->step_sources[level]);
+        free(trajectory->adjoint_sources[level]);
+    }
     free(trajectory->observe_sources);
     free(trajectory->initial);
     free(trajectory->losses);
@@ -119,6 +121,16 @@ blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
     return BLO_OK;
 }
 
+void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, blo_stage *adjoints) {
+    const blo_levels *levels = trajectory->step->levels;
+    for (int level = 0; level <= BLO_MOST_LEVELS; level++) {
+        if (steps)
+            steps[level] = (blo_stage){levels->steps[level], trajectory->step_sources[level]};
+        if (adjoints)
+            adjoints[level] = (blo_stage){levels->adjoints[level], trajectory->adjoint_sources[level]};
+    }
+}
+
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places) {
     const int steps = trajectory->solver->options.lower_loop;
     blo_status status = check_ran(trajectory);
@@ -132,8 +144,9 @@ blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *p
     bool kept = k == 0 || k == steps || report.snapshots == steps + 1;
     if (!kept) /* it may have to be computed again, from what the loop read then */
         status = blo_trajectory_ready(trajectory);
-    const blo_stage step = {trajectory->step->plan, trajectory->step_sources};
-    return status == BLO_OK ? blo_loop_state(trajectory->loop, &step, k, places) : status;
+    blo_stage stages[BLO_MOST_LEVELS + 1];
+    blo_trajectory_stages(trajectory, stages, NULL);
+    return status == BLO_OK ? blo_loop_state(trajectory->loop, stages, k, places) : status;
 }
 
 /* --- reading --- */

@@ -29,8 +29,8 @@ typedef struct blo_plan_array {
     uint64_t bytes;
     uint64_t offset; /* in the scratch, of temporaries */
     int first, last; /* launches that use it */
-    bool kept;       /* depends on fixed inputs only: may outlive a run, at KEPT_OFFSET of the plan's own memory */
-    uint64_t kept_offset;
+    bool kept;       /* depends on fixed inputs only: may outlive a run */
+    blo_stored *stored; /* where it does, NULL: computed by each run */
 } blo_plan_array;
 
 typedef struct blo_plan_argument {
@@ -104,7 +104,7 @@ typedef struct blo_lowering {
     struct blo_packed *packed; /* operands packed already */
     int n_conv_packed, conv_packed_capacity;
     struct blo_conv_packed *conv_packed; /* the same, of convolutions */
-    uint64_t scratch_bytes, kept_bytes;
+    uint64_t scratch_bytes;
 } blo_lowering;
 
 /* Roots that one kernel writes together: all of one shape. */

@@ -60,10 +60,6 @@ blo_status blo_lower_place(blo_lowering *lowering) {
         placed[next] = true;
         if (array->offset + array->bytes > lowering->scratch_bytes)
             lowering->scratch_bytes = array->offset + array->bytes;
-        if (array->kept) {
-            array->kept_offset = lowering->kept_bytes;
-            lowering->kept_bytes += array->bytes;
-        }
     }
     free(placed);
     return BLO_OK;

@@ -1,6 +1,8 @@
 /* Plans: lowering a graph, building its kernels as one program, and queueing it; see plan.h. */
 #include "lower.h"
+#include "text.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -12,10 +14,9 @@ struct blo_plan {
     bool *uses_input;
     blo_plan_array *arrays;
     blo_plan_step *steps;
-    uint64_t scratch_bytes, kept_bytes;
-    blo_buffer *kept; /* what depends on fixed inputs only; NULL: computed by each run */
+    uint64_t scratch_bytes;
+    blo_store *store; /* of what depends on fixed inputs only; NULL: not prepared yet */
     uint64_t stamp;   /* of the contents of KEPT */
-    bool kept_valid;
     bool built; /* has its kernels, with what is bound for good */
 };
 
@@ -254,7 +255,6 @@ blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs,
     plan->arrays = lowering.arrays;
     plan->n_arrays = lowering.n_arrays;
     plan->scratch_bytes = lowering.scratch_bytes;
-    plan->kept_bytes = lowering.kept_bytes;
     lowering.steps = NULL;
     lowering.n_steps = 0;
     lowering.arrays = NULL;
@@ -281,11 +281,19 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     return status;
 }
 
+static void release_stored(blo_plan *plan) {
+    for (int i = 0; plan->store && i < plan->n_arrays; i++) {
+        blo_store_release(plan->store, plan->arrays[i].stored);
+        plan->arrays[i].stored = NULL;
+    }
+    plan->store = NULL;
+}
+
 void blo_plan_destroy(blo_plan *plan) {
     if (!plan)
         return;
     free_steps(plan->steps, plan->n_steps);
-    blo_buffer_release(plan->kept);
+    release_stored(plan);
     free(plan->arrays);
     free(plan->output_bytes);
     free(plan->uses_input);
@@ -357,14 +365,13 @@ static blo_status bind(const blo_plan *plan, blo_plan_step *step, const blo_plac
     return status;
 }
 
-static blo_place place_of(const blo_plan *plan, const blo_plan_array *array, const blo_place *inputs,
-                          const blo_place *outputs, const blo_buffer *scratch) {
+static blo_place place_of(const blo_plan_array *array, const blo_place *inputs, const blo_place *outputs,
+                          const blo_buffer *scratch) {
     if (array->kind == BLO_ARRAY_INPUT)
         return inputs[array->index];
     if (array->kind == BLO_ARRAY_OUTPUT)
         return outputs[array->index];
-    return array->kept && plan->kept ? (blo_place){plan->kept, array->kept_offset}
-                                     : (blo_place){scratch, array->offset};
+    return array->stored ? (blo_place){array->stored->buffer, 0} : (blo_place){scratch, array->offset};
 }
 
 static blo_status queue_step(blo_plan *plan, blo_plan_step *step, const blo_place *inputs, const blo_place *outputs,
@@ -372,39 +379,86 @@ static blo_status queue_step(blo_plan *plan, blo_plan_step *step, const blo_plac
     blo_place places[BLO_MAX_ARGUMENTS] = {{0}};
     for (int i = 0; i < step->n_arguments; i++)
         if (step->arguments[i].is_array)
-            places[i] = place_of(plan, &plan->arrays[step->arguments[i].array], inputs, outputs, scratch);
+            places[i] = place_of(&plan->arrays[step->arguments[i].array], inputs, outputs, scratch);
     if (!step->text)
         return call_library(plan, step, places);
     blo_status status = bind(plan, step, places);
     return status == BLO_OK ? blo_kernel_launch(step->kernel, 3, step->global, step->local) : status;
 }
 
-blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t stamp, uint64_t budget) {
-    if (plan->kept_bytes == 0 || (plan->kept_valid && plan->stamp == stamp))
-        return BLO_OK;
-    if (!plan->kept && blo_pool_available(plan->context, budget) / 2 < plan->kept_bytes) /* leave as much to others */
+/* --- what stays over many runs --- */
+
+/* The array that a fixed step writes. */
+static blo_plan_array *kept_of(const blo_plan *plan, const blo_plan_step *step) {
+    for (int i = 0; i < step->n_arguments; i++)
+        if (step->arguments[i].is_array && plan->arrays[step->arguments[i].array].kept)
+            return &plan->arrays[step->arguments[i].array];
+    return NULL;
+}
+
+/* Equal keys, equal contents: the kernel, its values, where its inputs lie, and the STAMP of what they hold. */
+static void key_of(const blo_plan *plan, const blo_plan_step *step, const blo_place *inputs, uint64_t stamp,
+                   blo_text *key) {
+    blo_text_add(key, "%s %" PRIu64, step->name, stamp);
+    for (int i = 0; i < step->n_arguments; i++) {
+        const blo_plan_argument *argument = &step->arguments[i];
+        const blo_plan_array *array = argument->is_array ? &plan->arrays[argument->array] : NULL;
+        if (!array)
+            blo_text_add(key, " %" PRIu64, argument->value);
+        else if (array->kind == BLO_ARRAY_INPUT)
+            blo_text_add(key, " %" PRIu64 "+%" PRIu64, blo_buffer_serial(inputs[array->index].buffer),
+                         inputs[array->index].offset);
+        else
+            blo_text_add(key, " [%" PRIu64 "]", array->bytes);
+    }
+}
+
+/* Finds what a fixed step computes in the store, or computes it into the store, if half of what the pool has left is
+ * room enough: as much is for others. */
+static blo_status store_step(blo_plan *plan, blo_plan_step *step, const blo_place *inputs, uint64_t stamp,
+                             uint64_t budget) {
+    blo_plan_array *array = kept_of(plan, step);
+    blo_text key = {0};
+    blo_status status = BLO_OK;
+    key_of(plan, step, inputs, stamp, &key);
+    if (!array || key.failed)
+        goto done;
+    array->stored = blo_store_find(plan->store, key.data);
+    if (array->stored || blo_pool_available(plan->context, budget) / 2 < array->bytes)
+        goto done;
+    status = blo_store_add(plan->store, plan->context, key.data, array->bytes, &array->stored);
+    if (status == BLO_OK)
+        status = queue_step(plan, step, inputs, NULL, NULL);
+done:
+    blo_text_free(&key);
+    return status;
+}
+
+blo_status blo_plan_prepare(blo_plan *plan, blo_store *store, const blo_place *inputs, uint64_t stamp,
+                            uint64_t budget) {
+    if (plan->store && plan->stamp == stamp)
         return BLO_OK;
     blo_status status = blo_plan_build(plan);
-    if (status == BLO_OK && !plan->kept)
-        status = blo_buffer_create(plan->context, plan->kept_bytes, &plan->kept);
-    plan->kept_valid = false;
+    if (status != BLO_OK)
+        return status;
+    release_stored(plan);
+    plan->store = store;
+    plan->stamp = stamp;
     for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
         if (plan->steps[s].fixed)
-            status = queue_step(plan, &plan->steps[s], inputs, NULL, NULL);
-    plan->kept_valid = status == BLO_OK;
-    plan->stamp = stamp;
-    if (status != BLO_OK) { /* half of it is there: do without */
-        blo_buffer_release(plan->kept);
-        plan->kept = NULL;
-    }
+            status = store_step(plan, &plan->steps[s], inputs, stamp, budget);
+    if (status != BLO_OK) /* half of it is there: each run computes it */
+        release_stored(plan);
     return status;
 }
 
 blo_status blo_plan_enqueue(blo_plan *plan, const blo_place *inputs, const blo_place *outputs,
                             const blo_buffer *scratch) {
     blo_status status = plan->built ? BLO_OK : blo_plan_build(plan);
-    for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
-        if (!plan->steps[s].fixed || !plan->kept)
+    for (int s = 0; s < plan->n_steps && status == BLO_OK; s++) {
+        const blo_plan_array *kept = plan->steps[s].fixed ? kept_of(plan, &plan->steps[s]) : NULL;
+        if (!kept || !kept->stored)
             status = queue_step(plan, &plan->steps[s], inputs, outputs, scratch);
+    }
     return status;
 }

@@ -5,6 +5,7 @@
 
 #include "device/device.h"
 #include "graph/graph.h"
+#include "store.h"
 
 typedef struct blo_plan blo_plan;
 
@@ -42,11 +43,11 @@ int blo_plan_launches(const blo_plan *plan);
 /* Bytes of scratch the plan needs while it runs; plans that run one after another may share one. */
 uint64_t blo_plan_scratch_bytes(const blo_plan *plan);
 
-/* Computes what depends on the fixed inputs only (packed operands of products) once and keeps it, in memory of the
- * plan's own, for the runs that follow; where the pool has no room to spare within BUDGET (0: the context's) each run
- * computes it anew, to the same bits. STAMP tells the inputs' contents apart: with the stamp of the last time nothing
- * is done. Queues; errors: DEVICE, MEMORY. */
-blo_status blo_plan_prepare(blo_plan *plan, const blo_place *inputs, uint64_t stamp, uint64_t budget);
+/* Computes what depends on the fixed inputs only (packed operands of products) once and keeps it in STORE, which
+ * outlives the plan, for the runs that follow; where the pool has no room to spare within BUDGET (0: the context's) each
+ * run computes it anew, to the same bits. STAMP tells the inputs' contents apart: with the stamp of the last time
+ * nothing is done. Queues; errors: BUILD, DEVICE, MEMORY. */
+blo_status blo_plan_prepare(blo_plan *plan, blo_store *store, const blo_place *inputs, uint64_t stamp, uint64_t budget);
 
 /* Queues the plan. INPUTS[blo_plan_inputs] (unused ones ignored), OUTPUTS[blo_plan_outputs], SCRATCH of at least the
  * bytes above. Only arguments that differ from those bound before are bound. Outputs must not overlap inputs or each

@@ -211,7 +211,11 @@ void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints) {
     for (int j = 0; j <= loop->n_levels; j++) {
         bool run = !split->thinned && ((j == split->full_levels && split->more_steps < loop->steps) ||
                                        (j == split->full_levels + 1 && split->more_steps > 0));
-        steps[j] = adjoints[j] = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
+        bool used = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
+        if (steps)
+            steps[j] = used;
+        if (adjoints)
+            adjoints[j] = used;
     }
 }
 

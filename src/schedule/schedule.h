@@ -66,7 +66,7 @@ void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
 
 /* Which levels of steps and of adjoints the loop will ask for: decided when it was made, from the budget and the costs.
- * STEPS, ADJOINTS: [n_levels + 1]. */
+ * STEPS, ADJOINTS: [n_levels + 1]; either may be NULL. */
 void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
 
 /* Where to write s_0 before a run (queue copies there), and array I of s_0. Forgets the run before. */
