@@ -118,6 +118,9 @@ typedef struct blo_trajectory_report {
     uint64_t loop_launches;    /* kernels enqueued by the last loop */
     uint64_t sweep_launches;   /* kernels enqueued by the last compute_gradients */
     int launches_per_step;     /* of one lower step, without F */
+    int kept_steps;            /* steps beside whose snapshots the largest saving (a hidden layer, logits) can be kept, so
+                                  that the sweep need not compute it again */
+    uint64_t kept_bytes;       /* of all that is kept like this */
 } blo_trajectory_report;
 BLO_API void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_report *report);
 

@@ -223,7 +223,9 @@ void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_re
                                       .recomputed_steps = loop.recomputed_steps,
                                       .loop_launches = trajectory->loop_launches,
                                       .sweep_launches = trajectory->sweep_launches,
-                                      .launches_per_step = blo_plan_launches(trajectory->step->plan)};
+                                      .launches_per_step = blo_plan_launches(trajectory->step->plan),
+                                      .kept_steps = trajectory->n_levels > 0 ? loop.kept_steps[0] : 0,
+                                      .kept_bytes = loop.all_keep_bytes};
 }
 
 blo_buffer *blo_place_target(blo_place place) {

@@ -164,26 +164,49 @@ static const blo_value *constant(blo_emitter *emitter, const blo_node *node, con
     return alias(emitter, node, index, 0, false, text);
 }
 
-static const blo_value *load(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    char expression[128];
-    blo_indices *indices = &emitter->indices;
-    const blo_index *linear = blo_index_linear(indices, node->rank, node->shape, index);
-    const int p = blo_emit_array(emitter, blo_lower_node_array(emitter->lowering, node), false);
-    const bool wide = blo_index_is_wide(linear);
+/* Element LINEAR of parameter P, MORE elements further on. */
+static void load_text(const blo_emitter *emitter, const blo_node *node, int p, const char *at, const char *more,
+                      const blo_index *linear, blo_text *text) {
     const char *type = blo_emit_type(emitter, node->dtype, true);
-    emitter->uses.memory[node->dtype] = emitter->uses.memory[node->dtype] || wide;
-    if (!wide)
-        snprintf(expression, sizeof expression, "p%d[o%d + %s]", p, p, blo_index_text(indices, linear));
+    if (!blo_index_is_wide(linear))
+        blo_text_add(text, "p%d[o%d + %s%s]", p, p, at, more);
     else if (linear->stride == 1 && emitter->full)
-        snprintf(expression, sizeof expression, "vload%d(0, p%d + o%d + %s)", emitter->width, p, p,
-                 blo_index_text(indices, linear));
+        blo_text_add(text, "vload%d(0, p%d + o%d + %s%s)", emitter->width, p, p, at, more);
     else if (linear->stride == 1)
-        snprintf(expression, sizeof expression, "blo_load_%s(p%d + o%d + %s, rest)", type, p, p,
-                 blo_index_text(indices, linear));
+        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, rest)", type, p, p, at, more);
     else
-        snprintf(expression, sizeof expression, "blo_gather_%s(p%d + o%d, %s)", type, p, p,
-                 blo_index_lanes(indices, linear));
-    return define(emitter, node, index, linear->scope, wide, expression);
+        blo_text_add(text, "blo_gather_%s(p%d + o%d%s, %s)", type, p, p, more, at);
+}
+
+/* An element of an array; of one that is there in parts, their sum in order. */
+static const blo_value *load(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
+    blo_indices *indices = &emitter->indices;
+    const blo_node_facts *facts = &emitter->lowering->facts[node->id];
+    const blo_index *linear = blo_index_linear(indices, node->rank, node->shape, index);
+    const int array = facts->parts > 1 ? facts->partial : blo_lower_node_array(emitter->lowering, node);
+    const int p = blo_emit_array(emitter, array, false);
+    const bool wide = blo_index_is_wide(linear);
+    const char *at = wide && linear->stride != 1 ? blo_index_lanes(indices, linear) : blo_index_text(indices, linear);
+    blo_text first = {0};
+    emitter->uses.memory[node->dtype] = emitter->uses.memory[node->dtype] || wide;
+    load_text(emitter, node, p, at, "", linear, &first);
+    const blo_value *value = first.failed ? NULL : define(emitter, node, index, linear->scope, wide, first.data);
+    emitter->failed = emitter->failed || first.failed;
+    blo_text_free(&first);
+    if (!value || facts->parts <= 1)
+        return value;
+    char sum[24], more[48];
+    blo_text *text = blo_emit_text(emitter, linear->scope), update = {0};
+    blo_emit_name(emitter, "t", sum);
+    snprintf(more, sizeof more, " + c * %" PRId64 "u", node->count);
+    load_text(emitter, node, p, at, more, linear, &update);
+    blo_text_add(text, "%s %s = %s;\nfor (uint c = 1; c < %du; c++)\n%s += %s;\n",
+                 blo_emit_type(emitter, node->dtype, wide), sum, value->name, facts->parts, sum,
+                 update.failed ? "" : update.data);
+    emitter->failed = emitter->failed || update.failed;
+    blo_text_free(&update);
+    snprintf(((blo_value *)(uintptr_t)value)->name, sizeof value->name, "%s", sum); /* the object define() just made */
+    return value;
 }
 
 void blo_emit_store(blo_emitter *emitter, int parameter, const blo_index *linear, const blo_value *value, int scope) {

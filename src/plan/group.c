@@ -160,3 +160,27 @@ blo_status blo_lower_order(blo_lowering *lowering) {
     lowering->n_ordered = placed;
     return BLO_OK;
 }
+
+static bool reads_root(const blo_group *group, int root) {
+    for (int i = 0; i < group->n_uses; i++)
+        if (group->uses[i] == root)
+            return true;
+    return false;
+}
+
+bool blo_root_is_read_once(const blo_lowering *lowering, const blo_node *root) {
+    const blo_group *reader = NULL;
+    for (int i = 0; i < lowering->n_outputs; i++)
+        if (lowering->outputs[i] == root)
+            return false;
+    for (int g = 0; g < lowering->n_groups; g++) {
+        const blo_group *group = &lowering->groups[g];
+        if (g == lowering->facts[root->id].group || !reads_root(group, root->id))
+            continue;
+        if (reader || group->carrier >= 0 || group->kind != BLO_GROUP_ELEMENTWISE || group->row >= 0)
+            return false;
+        reader = group;
+    }
+    return reader && !lowering->routine &&
+           blo_graph_node(lowering->graph, reader->roots[0])->count == root->count;
+}

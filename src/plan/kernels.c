@@ -274,9 +274,10 @@ static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, i
     start_emitter(&emitter, lowering, index, 1, &over);
     blo_text *text = blo_emit_text(&emitter, 0);
     int from = blo_emit_array(&emitter, partial, false);
-    blo_text_add(text, "%s s = %s;\nfor (ulong c = 0; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64 " + g];\n",
-                 blo_type_name(node->dtype), blo_reduction_start(node), blo_type_name(node->dtype), from, from,
-                 node->count);
+    blo_text_add(text,
+                 "%s s = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
+                 " + g];\n",
+                 blo_type_name(node->dtype), from, from, blo_type_name(node->dtype), from, from, node->count);
     blo_reduction_update(text, node, "s", "v");
     blo_text_add(text, "}\n");
     const blo_value sum = {.node = node, .name = "s"};
@@ -376,9 +377,14 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
         done = !emitter.scalar_only;
         blo_emitter_free(&emitter);
     }
-    if (status == BLO_OK && s.chunks > 1)
-        status = combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
-    return status;
+    if (status != BLO_OK || s.chunks == 1)
+        return status;
+    if (node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
+        lowering->facts[node->id].parts = (int)s.chunks;
+        lowering->facts[node->id].partial = s.partial;
+        return BLO_OK;
+    }
+    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */

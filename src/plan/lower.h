@@ -77,6 +77,8 @@ typedef struct blo_node_facts {
     int64_t cost; /* operations to evaluate one element */
     int group;    /* of a root */
     int array;    /* of a root or input, -1: none yet */
+    int parts;    /* above 1: it is not summed, its reader sums the PARTS results that array PARTIAL [parts][count] has */
+    int partial;
 } blo_node_facts;
 
 typedef struct blo_lowering {
@@ -149,6 +151,9 @@ blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs
 bool blo_group_depends(const blo_lowering *lowering, int from, int to, bool *visited);
 /* Notes that GROUP reads ROOT; false: no memory. */
 bool blo_group_add_use(blo_group *group, int root);
+
+/* Has ROOT one reader only, which looks at each element once or so, and could sum parts of it on the way? */
+bool blo_root_is_read_once(const blo_lowering *lowering, const blo_node *root);
 
 /* The steps of one large product (group INDEX), into the node's own array, and of what rides with it. */
 blo_status blo_lower_product(blo_lowering *lowering, int index);

@@ -397,18 +397,22 @@ bool blo_product_carries(const blo_lowering *lowering, const blo_node *node) {
 
 static blo_status own_product(blo_lowering *lowering, int index, const blo_node *node) {
     product p = choose(lowering, node);
-    const bool rides = lowering->groups[index].n_riders > 0;
+    const bool rides = lowering->groups[index].n_riders > 0, in_parts = p.choice.split > 1 && blo_root_is_read_once(lowering, node);
     const side *row = p.choice.swapped ? &p.b : &p.a, *column = p.choice.swapped ? &p.a : &p.b;
     ride riding = {0};
-    int result = rides ? -1 : blo_lower_node_array(lowering, node), target = result;
+    int result = rides || in_parts ? -1 : blo_lower_node_array(lowering, node), target = result;
     if (p.choice.split > 1)
         target = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, p.choice.split * node->count);
-    blo_status status = p.a.convert.failed || p.b.convert.failed || (!rides && result < 0) ? no_memory(lowering) : BLO_OK;
+    blo_status status =
+        p.a.convert.failed || p.b.convert.failed || (!rides && target < 0) ? no_memory(lowering) : BLO_OK;
     if (status == BLO_OK && rides && !start_ride(&riding, lowering, index, node, &p.choice))
         status = no_memory(lowering);
     if (status == BLO_OK)
         status = add_tiles(lowering, &p.shape, &p.choice, row, column, target, rides ? &riding : NULL);
-    if (status == BLO_OK && p.choice.split > 1)
+    if (in_parts) {
+        lowering->facts[node->id].parts = p.choice.split;
+        lowering->facts[node->id].partial = target;
+    } else if (status == BLO_OK && p.choice.split > 1)
         status = add_sum(lowering, &p.shape, &p.choice, target, result);
     if (rides)
         end_ride(&riding);

@@ -109,20 +109,25 @@ static bool arrays_fit(const boarding *b) {
     return n <= MOST_ARRAYS;
 }
 
-/* Do all roots look at one row of what is aboard at a time, and some at any? */
+/* Do all roots look at one row of what is aboard at a time? */
 static bool roots_fit(const boarding *b) {
     const blo_group *group = &b->lowering->groups[b->group];
-    bool any = false;
     memset(b->known, 0, (size_t)b->lowering->n_nodes);
     for (int i = 0; i < group->n_roots; i++) {
         const blo_node *root = blo_graph_node(b->lowering->graph, group->roots[i]);
         if (root->rank < 1 || root->shape[0] != b->rows || root->count / b->rows > LONGEST_ROW ||
             reads(b, root) == OTHERWISE)
             return false;
-        for (int j = 0; j < group->n_uses; j++)
-            any = any || b->lowering->facts[group->uses[j]].group == b->product;
     }
-    return any;
+    return true;
+}
+
+static bool reads_product(const boarding *b) {
+    const blo_group *group = &b->lowering->groups[b->group];
+    for (int i = 0; i < group->n_uses; i++)
+        if (b->lowering->facts[group->uses[i]].group == b->product)
+            return true;
+    return false;
 }
 
 static bool uses(const blo_group *group, int root) {
@@ -145,17 +150,42 @@ static bool is_late(const boarding *b) {
     return false;
 }
 
-static bool may_ride(const boarding *b) {
+static bool is_row_work(const boarding *b) {
     const blo_group *group = &b->lowering->groups[b->group];
     return group->kind == BLO_GROUP_ELEMENTWISE && group->carrier < 0 && (group->row < 0 || group->row == 1) &&
-           b->lowering->groups[b->product].n_riders < BLO_GROUP_RIDERS && roots_fit(b) && !is_late(b) && arrays_fit(b);
+           b->lowering->groups[b->product].n_riders < BLO_GROUP_RIDERS;
 }
 
-/* The rider's roots become the product's own. */
-static bool board(blo_lowering *lowering, int index, int product) {
+static bool may_ride(const boarding *b) {
+    return is_row_work(b) && roots_fit(b) && reads_product(b) && !is_late(b) && arrays_fit(b);
+}
+
+/* Row work that reads nothing aboard, but that only riders read, and these by rows. */
+static bool may_feed(const boarding *b) {
+    const blo_lowering *lowering = b->lowering;
+    const blo_group *group = &lowering->groups[b->group], *carrying = &lowering->groups[b->product];
+    if (carrying->n_riders == 0 || !is_row_work(b) || !roots_fit(b))
+        return false;
+    for (int i = 0; i < group->n_roots; i++)
+        if (blo_root_is_wanted(lowering, group->roots[i], b->product))
+            return false;
+    memset(b->known, 0, (size_t)lowering->n_nodes);
+    for (int i = 0; i < carrying->n_riders; i++) {
+        const blo_group *rider = &lowering->groups[carrying->riders[i]];
+        for (int j = 0; j < rider->n_roots; j++)
+            if (reads(b, blo_graph_node(lowering->graph, rider->roots[j])) == OTHERWISE)
+                return false;
+    }
+    return arrays_fit(b);
+}
+
+/* The rider's roots become the product's own; what it reads is there before it. */
+static bool board(blo_lowering *lowering, int index, int product, bool feeds) {
     blo_group *group = &lowering->groups[index], *carrying = &lowering->groups[product];
     group->carrier = product;
-    carrying->riders[carrying->n_riders++] = index;
+    const int at = feeds ? 0 : carrying->n_riders;
+    memmove(carrying->riders + at + 1, carrying->riders + at, (size_t)(carrying->n_riders++ - at) * sizeof(int));
+    carrying->riders[at] = index;
     for (int i = 0; i < group->n_roots; i++)
         lowering->facts[group->roots[i]].group = product;
     for (int i = 0; i < group->n_uses; i++)
@@ -164,7 +194,7 @@ static bool board(blo_lowering *lowering, int index, int product) {
     return true;
 }
 
-/* Boards whoever may; one rider may let another aboard. */
+/* Boards whoever may, those that go on from the result first; one rider may let another aboard. */
 static bool fill(blo_lowering *lowering, int product, int64_t rows, unsigned char *scratch) {
     for (bool more = true; more;) {
         more = false;
@@ -172,7 +202,15 @@ static bool fill(blo_lowering *lowering, int product, int64_t rows, unsigned cha
             const boarding b = {lowering, product, g, rows, scratch};
             if (!may_ride(&b))
                 continue;
-            if (!board(lowering, g, product))
+            if (!board(lowering, g, product, false))
+                return false;
+            more = true;
+        }
+        for (int g = lowering->n_groups - 1; !more && g >= 0; g--) {
+            const boarding b = {lowering, product, g, rows, scratch};
+            if (!may_feed(&b))
+                continue;
+            if (!board(lowering, g, product, true))
                 return false;
             more = true;
         }
