@@ -58,7 +58,7 @@ static void open_scene(scene *x) {
         ck_assert_uint_le(blo_plan_scratch_bytes(x->adjoint[level]), SCRATCH);
         ck_assert_uint_le(blo_plan_scratch_bytes(x->step[level]), SCRATCH);
     }
-    ck_assert_ptr_nonnull(blo_flag_buffer(context));          /* the context's own, made once */
+    ck_assert_ptr_nonnull(blo_flag_buffer(context));        /* the context's own, made once */
     ck_assert(!blo_plan_uses_input(x->adjoint[LEVELS], 0)); /* everything that needs the state is kept */
     x->step_sources[0] = x->adjoint_sources[0] = (blo_source){.kind = BLO_SOURCE_STATE};
     x->adjoint_sources[1] = (blo_source){.kind = BLO_SOURCE_CARRY};
@@ -85,9 +85,10 @@ typedef struct trial {
     blo_loop *loop;
     int steps;
     bool last_stays;
-    uint64_t budget;
+    uint64_t budget, spare_bytes;
     blo_stage step[LEVELS + 1], adjoint[LEVELS + 1];
     blo_loop_report report;
+    bool foreseen_steps[LEVELS + 1], foreseen_adjoints[LEVELS + 1];
 } trial;
 
 static const uint64_t array_bytes = N * sizeof(double); /* a multiple of every alignment */
@@ -110,13 +111,21 @@ static blo_status create(trial *t, uint64_t beside_fixed) {
                                     .keep_bytes = keep_bytes,
                                     .step_cost = step_cost,
                                     .adjoint_cost = adjoint_cost,
+                                    .spare_bytes = t->spare_bytes,
                                     .last_stays = t->last_stays};
-    return blo_loop_create(context, &layout, &t->loop);
+    uint64_t held = blo_context_counters(context)->current_device_bytes;
+    blo_status foreseen = blo_loop_foresee(context, &layout, t->foreseen_steps, t->foreseen_adjoints);
+    ck_assert_uint_eq(blo_context_counters(context)->current_device_bytes, held);
+    blo_status status = blo_loop_create(context, &layout, &t->loop);
+    ck_assert_int_eq(foreseen, status);
+    return status;
 }
 
 static void make_stages(trial *t) {
     bool steps[LEVELS + 1], adjoints[LEVELS + 1];
     blo_loop_levels(t->loop, steps, adjoints);
+    ck_assert_mem_eq(steps, t->foreseen_steps, sizeof steps);
+    ck_assert_mem_eq(adjoints, t->foreseen_adjoints, sizeof adjoints);
     memset(t->step, 0, sizeof t->step);
     memset(t->adjoint, 0, sizeof t->adjoint);
     for (int level = 0; level <= LEVELS; level++) { /* what is not named must not be looked at */
@@ -241,6 +250,25 @@ START_TEST(every_budget_gives_the_same_bits) {
 }
 END_TEST
 
+START_TEST(what_is_to_spare_is_left_to_others) {
+    static scene x;
+    open_scene(&x);
+    for (int arrays = 3; arrays < 60; arrays++) {
+        trial t = {.x = &x, .steps = 13, .spare_bytes = 5 * array_bytes};
+        int usable = arrays < 8 ? 3 : arrays - 5;
+        blo_pool_trim(context);
+        MUST(create(&t, (uint64_t)arrays * array_bytes));
+        make_stages(&t);
+        try_all_ends(&t);
+        ck_assert_uint_le(t.report.all_state_bytes + t.report.all_keep_bytes, (uint64_t)usable * array_bytes);
+        if (usable >= 14 && usable <= 40)
+            ck_assert_uint_eq(t.report.all_state_bytes + t.report.all_keep_bytes, (uint64_t)usable * array_bytes);
+        blo_loop_destroy(t.loop);
+    }
+    close_scene(&x);
+}
+END_TEST
+
 int main(void) {
     char message[512];
     if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
@@ -251,6 +279,7 @@ int main(void) {
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, every_budget_gives_the_same_bits);
+    tcase_add_test(tests, what_is_to_spare_is_left_to_others);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
