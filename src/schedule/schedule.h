@@ -68,7 +68,7 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
 void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
 
-/* Which levels of steps and of adjoints the loop asks for, three or fewer of each: decided when it was made, from the
+/* Which levels of steps and of adjoints the loop asks for, two of each at most: decided when it was made, from the
  * budget and the costs. STEPS, ADJOINTS: [n_levels + 1]; either may be NULL. */
 void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
 
@@ -99,6 +99,10 @@ blo_status blo_loop_rewind(blo_loop *loop, const blo_stage *steps, int k, blo_pl
 
 /* Where to write carry array I before a sweep, and where it lies after. */
 blo_place blo_loop_carry(blo_loop *loop, int i);
+
+/* Queues a check of all carries, each of DTYPE and written by the caller or a sweep before, for NaN and infinity: one
+ * launch. */
+blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag);
 
 /* Queues the sweep from step K-1 down to 0 over the run before. The outputs of ADJOINTS (by level) are the n_carry new
  * arrays, all of DTYPE; each set of them is checked for NaN and infinity, in one launch, with tag k+1.

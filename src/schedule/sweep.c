@@ -95,14 +95,18 @@ blo_place blo_loop_carry(blo_loop *loop, int i) {
     return (blo_place){loop->carry[loop->now], loop->carry_offsets[i]};
 }
 
+blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag) {
+    return blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0, loop->carry_bytes / blo_dtype_size(dtype),
+                          tag);
+}
+
 static blo_status queue_adjoint(blo_loop *loop, const blo_stage *adjoint, int k, blo_dtype dtype) {
     for (int i = 0; i < loop->n_carry; i++)
         loop->outputs[i] = (blo_place){loop->carry[!loop->now], loop->carry_offsets[i]};
     blo_status status = blo_loop_queue(loop, adjoint, loop->slots.slot_of[k], k, k);
     loop->now = !loop->now;
     if (status == BLO_OK)
-        status = blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0,
-                                loop->carry_bytes / blo_dtype_size(dtype), (uint32_t)k + 1);
+        status = blo_loop_check_carries(loop, dtype, (uint32_t)k + 1);
     return status;
 }
 

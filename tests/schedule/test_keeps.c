@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/opencl.h"
 #include "schedule/checkpoint.h"
 #include "schedule/schedule.h"
 
@@ -269,6 +270,56 @@ START_TEST(what_is_to_spare_is_left_to_others) {
 }
 END_TEST
 
+/* A run, a rewind and a sweep; the first failure ends it. */
+static blo_status use(trial *t, int k) {
+    blo_place place = blo_loop_begin(t->loop, 0);
+    blo_status status =
+        blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, array_bytes, t->x->states[0]);
+    if (status == BLO_OK)
+        status = blo_loop_run(t->loop, t->step, NULL, false);
+    if (status == BLO_OK)
+        status = blo_loop_rewind(t->loop, t->step, k, &place);
+    return status == BLO_OK ? blo_loop_sweep(t->loop, t->step, t->adjoint, k, BLO_DOUBLE) : status;
+}
+
+/* Every OpenCL call fails in turn: what failed says so, and the same loop can be used again. */
+static void fail_each_call(scene *x, int steps, int arrays, int k) {
+    trial t = {.x = x, .steps = steps};
+    blo_pool_trim(context);
+    MUST(create(&t, (uint64_t)arrays * array_bytes));
+    make_stages(&t);
+    int failures = 0;
+    for (bool ended = false; !ended; failures += !ended) {
+        blo_place place;
+        context->faults = failures + 1;
+        blo_status status = use(&t, k);
+        ended = context->faults > 0;
+        context->faults = 0;
+        ck_assert_int_eq(status, ended ? BLO_OK : BLO_ERROR_DEVICE);
+        status = blo_loop_state(t.loop, t.step, k, &place);
+        if (status == BLO_OK) { /* the run was whole */
+            compare(place, x->states[k], "state", k);
+            sweep(&t, k, true);
+            sweep(&t, k, false);
+        } else
+            ck_assert_int_eq(status, BLO_ERROR_STATE);
+        run(&t);
+        sweep(&t, k, failures % 2 == 0);
+    }
+    ck_assert_int_gt(failures, steps + k);
+    ck_assert_int_gt(t.report.kept_steps[0], 0);
+    blo_loop_destroy(t.loop);
+}
+
+START_TEST(any_call_may_fail) {
+    static scene x;
+    open_scene(&x);
+    fail_each_call(&x, 9, 10 + 9 + 4, 8);
+    fail_each_call(&x, 9, 9, 8);
+    close_scene(&x);
+}
+END_TEST
+
 int main(void) {
     char message[512];
     if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
@@ -279,6 +330,7 @@ int main(void) {
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, every_budget_gives_the_same_bits);
+    tcase_add_test(tests, any_call_may_fail);
     tcase_add_test(tests, what_is_to_spare_is_left_to_others);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
