@@ -88,9 +88,9 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage 
 /* Reads all observed values (one wait): VALUES[k-1] = o_k, NaN where not observed. */
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 
-/* The place of array I of s_k; recomputed with the run's STEPS from the nearest snapshot before it if it was thinned
- * (queued; valid until the next call on the loop that recomputes). What was kept stays so, but for the last states
- * where no two slots are free. Errors: STATE (no run was queued whole), MEMORY, DEVICE. */
+/* The place of array I of s_k; recomputed with the run's STEPS (that of level 0 only) from the nearest snapshot before
+ * it if it was thinned (queued; valid until the next call on the loop that recomputes). What was kept stays so, but for
+ * the last states where no two slots are free. Errors: STATE (no run was queued whole), MEMORY, DEVICE. */
 blo_status blo_loop_state(blo_loop *loop, const blo_stage *steps, int k, blo_place *places);
 
 /* The same, as the first part of a sweep from K: what it passes is kept for the sweep, what lies beyond is given up. So

@@ -78,7 +78,7 @@ blo_status blo_loop_state(blo_loop *loop, const blo_stage *steps, int k, blo_pla
     blo_status status = blo_loop_check_ran(loop);
     if (status == BLO_OK && loop->slots.slot_of[k] < 0) {
         forget_pending(loop);
-        status = blo_loop_reserve(loop, steps);
+        status = blo_loop_reserve_one(loop, &steps[0]);
         if (status == BLO_OK)
             status = advance(loop, steps, nearest_kept(loop, k), k);
         if (status == BLO_OK)

@@ -270,6 +270,43 @@ START_TEST(what_is_to_spare_is_left_to_others) {
 }
 END_TEST
 
+/* Runs, states, rewinds and sweeps in any order, from a fixed seed. */
+static void any_order(trial *t, uint32_t *seed) {
+    run(t);
+    for (int i = 0; i < 40; i++) {
+        blo_place place;
+        *seed = *seed * 1664525u + 1013904223u;
+        int what = (int)(*seed >> 28), k = (int)((*seed >> 8) % (uint32_t)(t->steps + 1));
+        if (what == 0)
+            run(t);
+        else if (what < 6) {
+            MUST(blo_loop_state(t->loop, t->step, k, &place));
+            compare(place, t->x->states[k], "state", k);
+        } else if (what < 10) {
+            MUST(blo_loop_rewind(t->loop, t->step, k, &place));
+            compare(place, t->x->states[k], "state", k);
+        } else
+            sweep(t, k, what < 13);
+    }
+}
+
+START_TEST(calls_come_in_any_order) {
+    static scene x;
+    uint32_t seed = 20210712;
+    open_scene(&x);
+    for (int steps = 2; steps <= MOST_STEPS; steps += 5)
+        for (int arrays = 4; arrays <= 3 * steps + 1; arrays += 1 + steps / 7) {
+            trial t = {.x = &x, .steps = steps, .last_stays = arrays % 2};
+            blo_pool_trim(context);
+            MUST(create(&t, (uint64_t)arrays * array_bytes));
+            make_stages(&t);
+            any_order(&t, &seed);
+            blo_loop_destroy(t.loop);
+        }
+    close_scene(&x);
+}
+END_TEST
+
 /* A run, a rewind and a sweep; the first failure ends it. */
 static blo_status use(trial *t, int k) {
     blo_place place = blo_loop_begin(t->loop, 0);
@@ -330,6 +367,7 @@ int main(void) {
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, every_budget_gives_the_same_bits);
+    tcase_add_test(tests, calls_come_in_any_order);
     tcase_add_test(tests, any_call_may_fail);
     tcase_add_test(tests, what_is_to_spare_is_left_to_others);
     suite_add_tcase(suite, tests);
