@@ -70,27 +70,6 @@ static blo_status divide(blo_context *context, const blo_loop_layout *layout, bl
     return split->slots > 0 ? BLO_OK : refuse(context, layout, fixed + least);
 }
 
-static void name_levels(const blo_split *split, int n_steps, int n_levels, bool *steps, bool *adjoints) {
-    for (int j = 0; j <= n_levels; j++) {
-        bool run = (j == split->full_levels && split->more_steps < n_steps) ||
-                   (j == split->full_levels + 1 && split->more_steps > 0);
-        bool used = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
-        if (steps)
-            steps[j] = used;
-        if (adjoints)
-            adjoints[j] = used;
-    }
-}
-
-blo_status blo_loop_foresee(blo_context *context, const blo_loop_layout *layout, bool *steps, bool *adjoints) {
-    blo_split split;
-    uint64_t need;
-    blo_status status = divide(context, layout, &split, &need);
-    if (status == BLO_OK)
-        name_levels(&split, layout->steps, layout->n_levels, steps, adjoints);
-    return status;
-}
-
 /* --- creation --- */
 
 static blo_status fill_numbers(blo_loop *loop) {
@@ -227,7 +206,16 @@ const blo_buffer *blo_loop_scratch(const blo_loop *loop) {
 }
 
 void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints) {
-    name_levels(&loop->split, loop->steps, loop->n_levels, steps, adjoints);
+    const blo_split *split = &loop->split;
+    for (int j = 0; j <= loop->n_levels; j++) {
+        bool run = (j == split->full_levels && split->more_steps < loop->steps) ||
+                   (j == split->full_levels + 1 && split->more_steps > 0);
+        bool used = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
+        if (steps)
+            steps[j] = used;
+        if (adjoints)
+            adjoints[j] = used;
+    }
 }
 
 void blo_loop_describe(const blo_loop *loop, blo_loop_report *report) {

@@ -72,11 +72,6 @@ const blo_buffer *blo_loop_scratch(const blo_loop *loop);
  * budget and the costs. STEPS, ADJOINTS: [n_levels + 1]; either may be NULL. */
 void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
 
-/* The same, of a loop that blo_loop_create() would make now; allocates nothing. (The plans of those levels are then
- * made, and if they need more scratch than LAYOUT has, it is asked again with that.) Errors: as of blo_loop_create().
- */
-blo_status blo_loop_foresee(blo_context *context, const blo_loop_layout *layout, bool *steps, bool *adjoints);
-
 /* Where to write s_0 before a run (queue copies there), and array I of s_0. Forgets the run before. */
 blo_place blo_loop_begin(blo_loop *loop, int i);
 
