@@ -109,6 +109,22 @@ static blo_status zero_carries(blo_trajectory *trajectory, const blo_program *ob
     return status;
 }
 
+/* Queues the check of the gradient of F: all carries at once, and what has no carry. */
+static blo_status check_start(const blo_trajectory *trajectory, const blo_program *objective, int k) {
+    const blo_program *step = trajectory->step;
+    const blo_dtype dtype = blo_model_dtype(trajectory->solver->lower);
+    blo_status status = blo_loop_check_carries(trajectory->loop, dtype, (uint32_t)k);
+    for (int i = 0; status == BLO_OK && i < step->n_upper + step->n_lower; i++) {
+        const bool upper = i < step->n_upper;
+        const int slot = upper ? objective->upper_slot[i] : objective->initial_slot[i - step->n_upper];
+        const int carry = upper ? step->upper_slot[i] : step->initial_slot[i - step->n_upper];
+        if (slot >= 0 && carry < 0)
+            status = blo_flag_check(trajectory->solver->context, dtype, trajectory->direct[i], 0,
+                                    elements(trajectory, blo_plan_output_bytes(objective->adjoint, slot)), (uint32_t)k);
+    }
+    return status;
+}
+
 /* Queues the gradient of F at y_K into the carries, and its check. */
 static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *objective, blo_tensor *data,
                               blo_tensor *target, int k) {
@@ -130,10 +146,8 @@ static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *obj
         const blo_binding binding = {state, trajectory->initial, data, target, trajectory->named, k};
         status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
     }
-    for (int i = 1; status == BLO_OK && i < objective->n_output; i++)
-        status = blo_flag_check(solver->context, blo_model_dtype(solver->lower), outputs[i].buffer,
-                                outputs[i].offset / blo_dtype_size(blo_model_dtype(solver->lower)),
-                                elements(trajectory, blo_plan_output_bytes(objective->adjoint, i)), (uint32_t)k);
+    if (status == BLO_OK)
+        status = check_start(trajectory, objective, k);
     free(state);
     return status;
 }

@@ -22,11 +22,10 @@ static uint64_t fixed_bytes(const blo_device_facts *facts, const blo_loop_layout
 }
 
 /* How many slots for array I that steps keep. */
-static int keep_slots(const blo_loop *loop, int i) {
-    const blo_split *split = &loop->split;
+static int keep_slots(const blo_split *split, int steps, int i) {
     if (split->thinned)
         return i < split->level ? split->rooms : 0;
-    return i < split->full_levels ? loop->steps : i == split->full_levels ? split->more_steps : 0;
+    return i < split->full_levels ? steps : i == split->full_levels ? split->more_steps : 0;
 }
 
 static blo_status refuse(blo_context *context, const blo_loop_layout *layout, uint64_t need) {
@@ -38,37 +37,37 @@ static blo_status refuse(blo_context *context, const blo_loop_layout *layout, ui
 }
 
 /* Divides what the budget leaves. *NEED: bytes that the loop takes in all. */
-static blo_status divide(blo_loop *loop, const blo_loop_layout *layout, uint64_t *need) {
-    blo_context *context = loop->context;
+static blo_status divide(blo_context *context, const blo_loop_layout *layout, blo_split *split, uint64_t *need) {
     const blo_device_facts *facts = blo_context_facts(context);
-    uint64_t *keep_bytes = calloc((size_t)loop->n_levels + 1, sizeof *keep_bytes);
+    uint64_t *keep_bytes = calloc((size_t)layout->n_levels + 1, sizeof *keep_bytes);
     if (!keep_bytes)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a loop");
-    int fit = 0; /* arrays before the first that no buffer of the device can hold */
-    for (; fit < loop->n_levels; fit++) {
-        keep_bytes[fit] = blo_slots_state_bytes(facts, 1, &layout->keep_bytes[fit]);
-        if (keep_bytes[fit] > facts->max_allocation)
-            break;
-    }
     blo_split_request request = {.steps = layout->steps,
                                  .last_stays = layout->last_stays,
                                  .state_bytes = blo_slots_state_bytes(facts, layout->n_state, layout->state_bytes),
-                                 .n_levels = fit,
                                  .keep_bytes = keep_bytes,
                                  .step_cost = layout->step_cost,
                                  .adjoint_cost = layout->adjoint_cost};
-    uint64_t fixed = fixed_bytes(facts, layout), available = blo_pool_available(context, layout->budget);
-    request.available = available > fixed ? available - fixed : 0;
-    bool made = blo_split_budget(&request, &loop->split);
-    *need = fixed + (uint64_t)loop->split.slots * request.state_bytes;
-    for (int i = 0; i < fit; i++)
-        *need += (uint64_t)keep_slots(loop, i) * keep_bytes[i];
+    for (; request.n_levels < layout->n_levels; request.n_levels++) { /* up to the first that no buffer can hold */
+        uint64_t bytes = blo_slots_state_bytes(facts, 1, &layout->keep_bytes[request.n_levels]);
+        if (bytes > facts->max_allocation)
+            break;
+        keep_bytes[request.n_levels] = bytes;
+    }
+    uint64_t fixed = fixed_bytes(facts, layout), available = blo_pool_available(context, layout->budget),
+             least = (uint64_t)blo_split_least(&request) * request.state_bytes;
+    available = available > fixed ? available - fixed : 0;
+    request.available = available > layout->spare_bytes ? available - layout->spare_bytes : 0;
+    if (request.available < least) /* nothing to spare */
+        request.available = available < least ? available : least;
+    bool made = blo_split_budget(&request, split);
+    *need = fixed + (uint64_t)split->slots * request.state_bytes;
+    for (int i = 0; i < request.n_levels; i++)
+        *need += (uint64_t)keep_slots(split, layout->steps, i) * keep_bytes[i];
     free(keep_bytes);
     if (!made)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a loop of %d steps", layout->steps);
-    if (loop->split.slots == 0)
-        return refuse(context, layout, fixed + (uint64_t)blo_split_least(&request) * request.state_bytes);
-    return BLO_OK;
+    return split->slots > 0 ? BLO_OK : refuse(context, layout, fixed + least);
 }
 
 /* --- creation --- */
@@ -119,9 +118,9 @@ static blo_status allocate(blo_loop *loop, const blo_loop_layout *layout) {
     blo_status status =
         blo_slots_create(context, layout->steps, loop->split.slots, layout->n_state, layout->state_bytes, &loop->slots);
     for (int i = 0; i < loop->n_levels && status == BLO_OK; i++)
-        if (keep_slots(loop, i) > 0)
-            status = blo_slots_create(context, layout->steps, keep_slots(loop, i), 1, &layout->keep_bytes[i],
-                                      &loop->keeps[i]);
+        if (keep_slots(&loop->split, loop->steps, i) > 0)
+            status = blo_slots_create(context, layout->steps, keep_slots(&loop->split, loop->steps, i), 1,
+                                      &layout->keep_bytes[i], &loop->keeps[i]);
     if (status == BLO_OK)
         status = allocate_carries(loop, layout);
     if (status == BLO_OK)
@@ -160,7 +159,7 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
     loop->observed = layout->observed;
     loop->last_stays = layout->last_stays;
     loop->recalled = loop->rewound = -1;
-    blo_status status = divide(loop, layout, &need);
+    blo_status status = divide(context, layout, &loop->split, &need);
     if (status == BLO_OK)
         status = allocate_host(loop, layout);
     if (status != BLO_OK)
@@ -209,8 +208,8 @@ const blo_buffer *blo_loop_scratch(const blo_loop *loop) {
 void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints) {
     const blo_split *split = &loop->split;
     for (int j = 0; j <= loop->n_levels; j++) {
-        bool run = !split->thinned && ((j == split->full_levels && split->more_steps < loop->steps) ||
-                                       (j == split->full_levels + 1 && split->more_steps > 0));
+        bool run = (j == split->full_levels && split->more_steps < loop->steps) ||
+                   (j == split->full_levels + 1 && split->more_steps > 0);
         bool used = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
         if (steps)
             steps[j] = used;

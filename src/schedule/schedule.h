@@ -52,6 +52,7 @@ typedef struct blo_loop_layout {
     blo_dtype observed;          /* dtype of o_k */
     uint64_t scratch_bytes;      /* largest of all plans that will run on the loop */
     uint64_t budget;             /* bytes for the whole pool, 0: the context's. What else is in the pool counts. */
+    uint64_t spare_bytes;        /* of the budget, left to others if the least of states fits beside */
     int n_levels;                /* arrays that a step can keep; 0: none, and what follows is not read */
     const uint64_t *keep_bytes;  /* [n_levels] */
     double step_cost;            /* seconds of a step; only the ratio to what follows matters */
@@ -59,30 +60,32 @@ typedef struct blo_loop_layout {
     bool last_stays;             /* s_T outlives sweeps, in a slot of its own */
 } blo_loop_layout;
 
-/* Allocates: as many state slots as fit the budget (at least 5 or T + 1, at most T + 1), the carries, the observed
- * values, the step numbers. Errors: BUDGET with the least budget that would do, MEMORY, DEVICE. Owner: the caller. */
+/* Allocates, once and for all: the carries, the observed values, the step numbers; as many state slots as the budget
+ * allows, from 3 (of which s_0 takes one, and a step reads one and writes the other; one more if s_T stays; all T + 1
+ * where those are fewer) to T + 1; and what is left beside, for what steps keep: see split.h. Errors: BUDGET with the
+ * least budget that would do, MEMORY, DEVICE. Owner: the caller. */
 blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, blo_loop **loop);
 void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
 
-/* Which levels of steps and of adjoints the loop will ask for: decided when it was made, from the budget and the costs.
- * STEPS, ADJOINTS: [n_levels + 1]; either may be NULL. */
+/* Which levels of steps and of adjoints the loop asks for, two of each at most: decided when it was made, from the
+ * budget and the costs. STEPS, ADJOINTS: [n_levels + 1]; either may be NULL. */
 void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
 
 /* Where to write s_0 before a run (queue copies there), and array I of s_0. Forgets the run before. */
 blo_place blo_loop_begin(blo_loop *loop, int i);
 
 /* Queues T steps, and the observation of every new state (OBSERVE NULL: none; EVERY false: only of s_T). Outputs of
- * STEPS (by level) are the n_state new arrays and what is kept, the one of OBSERVE the scalar. Never waits. Snapshots
- * are thinned evenly as the loop runs if not all fit. */
+ * STEPS (by level) are the n_state new arrays, then what is kept; the one of OBSERVE is the scalar. Never waits. Where
+ * not all states fit, those that checkpoint.h names are kept. */
 blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every);
 
 /* Reads all observed values (one wait): VALUES[k-1] = o_k, NaN where not observed. */
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 
-/* The place of array I of s_k; recomputed with the run's STEPS from the nearest snapshot before it if it was
- * thinned (queued; valid until the next call on the loop that recomputes). Errors: STATE (no run was queued whole),
- * MEMORY, DEVICE; what was kept stays so. */
+/* The place of array I of s_k; recomputed with the run's STEPS (that of level 0 only) from the nearest snapshot before
+ * it if it was thinned (queued; valid until the next call on the loop that recomputes). What was kept stays so, but for
+ * the last states where no two slots are free. Errors: STATE (no run was queued whole), MEMORY, DEVICE. */
 blo_status blo_loop_state(blo_loop *loop, const blo_stage *steps, int k, blo_place *places);
 
 /* The same, as the first part of a sweep from K: what it passes is kept for the sweep, what lies beyond is given up. So
@@ -91,6 +94,10 @@ blo_status blo_loop_rewind(blo_loop *loop, const blo_stage *steps, int k, blo_pl
 
 /* Where to write carry array I before a sweep, and where it lies after. */
 blo_place blo_loop_carry(blo_loop *loop, int i);
+
+/* Queues a check of all carries, each of DTYPE and written by the caller or a sweep before, for NaN and infinity: one
+ * launch. */
+blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag);
 
 /* Queues the sweep from step K-1 down to 0 over the run before. The outputs of ADJOINTS (by level) are the n_carry new
  * arrays, all of DTYPE; each set of them is checked for NaN and infinity, in one launch, with tag k+1.
@@ -103,8 +110,9 @@ typedef struct blo_loop_report {
     uint64_t state_bytes;      /* of one state */
     uint64_t recomputed_steps; /* steps run again since the last run */
     uint64_t run_launches, sweep_launches;
-    int keep_slots;                           /* steps whose arrays can be kept at once */
-    const int *kept_steps;                    /* [n_levels]: how many of them keep array i; borrowed from the loop */
+    int keep_slots;                           /* steps that can keep an array at once, the one kept of most */
+    const int *kept_steps;                    /* [n_levels]: steps of the last run that kept array i; of the last sweep
+                                                 where states are thinned. Borrowed from the loop */
     uint64_t all_state_bytes, all_keep_bytes; /* of all slots */
 } blo_loop_report;
 void blo_loop_describe(const blo_loop *loop, blo_loop_report *report);

@@ -10,14 +10,16 @@ int blo_split_least(const blo_split_request *request) {
     return all < least ? all : least;
 }
 
-/* Arrays of all steps in turn, as far as BYTES go. */
+/* Arrays of all steps in turn, as far as BYTES go, up to the first that saves nothing. */
 static void keep_with_all(const blo_split_request *request, uint64_t bytes, blo_split *split) {
     uint64_t steps = (uint64_t)request->steps;
-    int i = 0;
-    while (i < request->n_levels && bytes / steps >= request->keep_bytes[i])
+    int i = 0, gaining = 0;
+    while (gaining < request->n_levels && request->adjoint_cost[gaining + 1] < request->adjoint_cost[gaining])
+        gaining++;
+    while (i < gaining && bytes / steps >= request->keep_bytes[i])
         bytes -= steps * request->keep_bytes[i++];
     split->full_levels = i;
-    if (i < request->n_levels)
+    if (i < gaining)
         split->more_steps = (int)(bytes / request->keep_bytes[i]);
     split->cost = (request->steps - split->more_steps) * request->adjoint_cost[i];
     if (split->more_steps > 0)

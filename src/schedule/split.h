@@ -18,7 +18,8 @@ typedef struct blo_split_request {
 } blo_split_request;
 
 /* Where all states fit: what is left goes to kept arrays, the first array of every step before the second of any, from
- * step 0 on, because sweeps from every K pass it. Else: the states that a run keeps, and room for arrays of ROOMS steps
+ * step 0 on, because sweeps from every K pass it; none from the first that saves
+ * nothing on. Else: the states that a run keeps, and room for arrays of ROOMS steps
  * at once, which a sweep fills as it recomputes steps and empties as it passes them; as many of each as make the sweep
  * from T cheapest. */
 typedef struct blo_split {

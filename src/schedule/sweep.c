@@ -78,7 +78,7 @@ blo_status blo_loop_state(blo_loop *loop, const blo_stage *steps, int k, blo_pla
     blo_status status = blo_loop_check_ran(loop);
     if (status == BLO_OK && loop->slots.slot_of[k] < 0) {
         forget_pending(loop);
-        status = blo_loop_reserve(loop, steps);
+        status = blo_loop_reserve_one(loop, &steps[0]);
         if (status == BLO_OK)
             status = advance(loop, steps, nearest_kept(loop, k), k);
         if (status == BLO_OK)
@@ -95,14 +95,18 @@ blo_place blo_loop_carry(blo_loop *loop, int i) {
     return (blo_place){loop->carry[loop->now], loop->carry_offsets[i]};
 }
 
+blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag) {
+    return blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0, loop->carry_bytes / blo_dtype_size(dtype),
+                          tag);
+}
+
 static blo_status queue_adjoint(blo_loop *loop, const blo_stage *adjoint, int k, blo_dtype dtype) {
     for (int i = 0; i < loop->n_carry; i++)
         loop->outputs[i] = (blo_place){loop->carry[!loop->now], loop->carry_offsets[i]};
     blo_status status = blo_loop_queue(loop, adjoint, loop->slots.slot_of[k], k, k);
     loop->now = !loop->now;
     if (status == BLO_OK)
-        status = blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0,
-                                loop->carry_bytes / blo_dtype_size(dtype), (uint32_t)k + 1);
+        status = blo_loop_check_carries(loop, dtype, (uint32_t)k + 1);
     return status;
 }
 

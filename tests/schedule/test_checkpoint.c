@@ -164,7 +164,7 @@ static void read_state(book *b, blo_move move, int wanted) {
 static int sweep(book *b, const blo_checkpoints *c, int rooms, int end) {
     blo_sweep s;
     blo_move move;
-    int next = end;
+    int next = end, made = 0;
     memcpy(b->live, b->there, sizeof b->live);
     int64_t promised = blo_sweep_begin(&s, c, b->live, rooms ? b->kept : NULL, rooms, end);
     b->steps = b->cheap = b->n_arrays = 0;
@@ -172,6 +172,8 @@ static int sweep(book *b, const blo_checkpoints *c, int rooms, int end) {
     for (int k = 0; k <= c->steps; k++)
         if (b->there[k] && !b->live[k])
             give_up(b, k);
+    for (int k = 1; k < end; k++)
+        made += !b->live[k];
     while ((move = blo_sweep_next(&s)).kind != BLO_MOVE_DONE) {
         if (move.kind == BLO_MOVE_STEP)
             make_step(b, c, move, rooms);
@@ -179,6 +181,7 @@ static int sweep(book *b, const blo_checkpoints *c, int rooms, int end) {
             read_state(b, move, --next);
     }
     must(next == 0, "not all states were read", next);
+    must(rooms < c->slots || b->cheap >= made, "a step that was run again did not keep its arrays", b->cheap);
     must(b->steps == promised, "more or fewer steps than was said", b->steps);
     return b->steps;
 }
@@ -231,6 +234,8 @@ static void check_optimal(int steps, int slots, int longest, bool by_search) {
         must(sweep(&b, &c, 0, end) == wanted, "not the optimum", end);
         after_run(&b, &c);
         must(sweep(&b, &c, 3, end) == wanted, "not the optimum, with rooms for kept arrays", end);
+        after_run(&b, &c);
+        must(sweep(&b, &c, slots, end) == wanted, "not the optimum, with a room for every step", end);
     }
     blo_checkpoints_free(&c);
 }

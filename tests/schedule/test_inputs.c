@@ -76,8 +76,47 @@ START_TEST(nothing_is_queued_that_is_not_reported) {
 }
 END_TEST
 
+/* One check looks at all carries and what lies between them: memory that held NaNs before is no NaN in a carry, and a
+ * NaN in the last element of a carry is found, with its step. */
+START_TEST(only_carries_are_checked_for_nans) {
+    scene x;
+    blo_loop *loop = NULL;
+    blo_buffer *old[2];
+    double nans[64], nan = (double)NAN;
+    open_scene(&x);
+    for (int i = 0; i < 64; i++)
+        nans[i] = (double)NAN;
+    ck_assert_uint_eq(sizeof nans, aligned_bytes(&x, S * sizeof(double)) + aligned_bytes(&x, M * sizeof(double)));
+    for (int i = 0; i < 2; i++) {
+        MUST(x.context, blo_buffer_create(x.context, sizeof nans, &old[i]));
+        MUST(x.context, blo_buffer_write(x.context, old[i], 0, sizeof nans, nans));
+    }
+    blo_buffer_release(old[0]);
+    blo_buffer_release(old[1]);
+    MUST(x.context, make_loop(&x, 0, &loop));
+    MUST(x.context, run(&x, loop, true));
+    MUST(x.context, sweep(&x, loop, STEPS));
+    check_carry(&x, loop, STEPS);
+    for (int i = 0; i < 2; i++) {
+        const blo_stage step = {x.step, x.step_sources}, adjoint = {x.adjoint, x.adjoint_sources};
+        blo_place place = blo_loop_carry(loop, i);
+        MUST(x.context, blo_buffer_write(x.context, (blo_buffer *)(uintptr_t)place.buffer,
+                                         place.offset + (i == 0 ? S - 1u : M - 1u) * sizeof nan, sizeof nan, &nan));
+        MUST(x.context, blo_loop_sweep(loop, &step, &adjoint, 7, BLO_DOUBLE));
+        place = blo_loop_carry(loop, 0);
+        ck_assert_int_eq(blo_buffer_read(x.context, place.buffer, place.offset, sizeof nan, &nan), BLO_ERROR_NUMERIC);
+        ck_assert_ptr_nonnull(strstr(blo_context_error(x.context), "step 7"));
+        nan = (double)NAN;
+        MUST(x.context, sweep(&x, loop, STEPS));
+        check_carry(&x, loop, STEPS);
+    }
+    blo_loop_destroy(loop);
+    close_scene(&x);
+}
+END_TEST
+
 int main(void) {
     const TTest *const tests[] = {rows_and_numbers_are_those_of_the_step, only_the_last_state_is_observed_if_asked,
-                                  nothing_is_queued_that_is_not_reported};
+                                  nothing_is_queued_that_is_not_reported, only_carries_are_checked_for_nans};
     return run_suite("inputs of loops", tests, sizeof tests / sizeof *tests);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/opencl.h"
 #include "schedule/checkpoint.h"
 #include "schedule/schedule.h"
 
@@ -58,7 +59,7 @@ static void open_scene(scene *x) {
         ck_assert_uint_le(blo_plan_scratch_bytes(x->adjoint[level]), SCRATCH);
         ck_assert_uint_le(blo_plan_scratch_bytes(x->step[level]), SCRATCH);
     }
-    ck_assert_ptr_nonnull(blo_flag_buffer(context));          /* the context's own, made once */
+    ck_assert_ptr_nonnull(blo_flag_buffer(context));        /* the context's own, made once */
     ck_assert(!blo_plan_uses_input(x->adjoint[LEVELS], 0)); /* everything that needs the state is kept */
     x->step_sources[0] = x->adjoint_sources[0] = (blo_source){.kind = BLO_SOURCE_STATE};
     x->adjoint_sources[1] = (blo_source){.kind = BLO_SOURCE_CARRY};
@@ -85,7 +86,7 @@ typedef struct trial {
     blo_loop *loop;
     int steps;
     bool last_stays;
-    uint64_t budget;
+    uint64_t budget, spare_bytes;
     blo_stage step[LEVELS + 1], adjoint[LEVELS + 1];
     blo_loop_report report;
 } trial;
@@ -110,6 +111,7 @@ static blo_status create(trial *t, uint64_t beside_fixed) {
                                     .keep_bytes = keep_bytes,
                                     .step_cost = step_cost,
                                     .adjoint_cost = adjoint_cost,
+                                    .spare_bytes = t->spare_bytes,
                                     .last_stays = t->last_stays};
     return blo_loop_create(context, &layout, &t->loop);
 }
@@ -241,6 +243,112 @@ START_TEST(every_budget_gives_the_same_bits) {
 }
 END_TEST
 
+START_TEST(what_is_to_spare_is_left_to_others) {
+    static scene x;
+    open_scene(&x);
+    for (int arrays = 3; arrays < 60; arrays++) {
+        trial t = {.x = &x, .steps = 13, .spare_bytes = 5 * array_bytes};
+        int usable = arrays < 8 ? 3 : arrays - 5;
+        blo_pool_trim(context);
+        MUST(create(&t, (uint64_t)arrays * array_bytes));
+        make_stages(&t);
+        try_all_ends(&t);
+        ck_assert_uint_le(t.report.all_state_bytes + t.report.all_keep_bytes, (uint64_t)usable * array_bytes);
+        if (usable >= 14 && usable <= 40)
+            ck_assert_uint_eq(t.report.all_state_bytes + t.report.all_keep_bytes, (uint64_t)usable * array_bytes);
+        blo_loop_destroy(t.loop);
+    }
+    close_scene(&x);
+}
+END_TEST
+
+/* Runs, states, rewinds and sweeps in any order, from a fixed seed. */
+static void any_order(trial *t, uint32_t *seed) {
+    run(t);
+    for (int i = 0; i < 40; i++) {
+        blo_place place;
+        *seed = *seed * 1664525u + 1013904223u;
+        int what = (int)(*seed >> 28), k = (int)((*seed >> 8) % (uint32_t)(t->steps + 1));
+        if (what == 0)
+            run(t);
+        else if (what < 6) {
+            MUST(blo_loop_state(t->loop, t->step, k, &place));
+            compare(place, t->x->states[k], "state", k);
+        } else if (what < 10) {
+            MUST(blo_loop_rewind(t->loop, t->step, k, &place));
+            compare(place, t->x->states[k], "state", k);
+        } else
+            sweep(t, k, what < 13);
+    }
+}
+
+START_TEST(calls_come_in_any_order) {
+    static scene x;
+    uint32_t seed = 20210712;
+    open_scene(&x);
+    for (int steps = 2; steps <= MOST_STEPS; steps += 5)
+        for (int arrays = 4; arrays <= 3 * steps + 1; arrays += 1 + steps / 7) {
+            trial t = {.x = &x, .steps = steps, .last_stays = arrays % 2};
+            blo_pool_trim(context);
+            MUST(create(&t, (uint64_t)arrays * array_bytes));
+            make_stages(&t);
+            any_order(&t, &seed);
+            blo_loop_destroy(t.loop);
+        }
+    close_scene(&x);
+}
+END_TEST
+
+/* A run, a rewind and a sweep; the first failure ends it. */
+static blo_status use(trial *t, int k) {
+    blo_place place = blo_loop_begin(t->loop, 0);
+    blo_status status =
+        blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, array_bytes, t->x->states[0]);
+    if (status == BLO_OK)
+        status = blo_loop_run(t->loop, t->step, NULL, false);
+    if (status == BLO_OK)
+        status = blo_loop_rewind(t->loop, t->step, k, &place);
+    return status == BLO_OK ? blo_loop_sweep(t->loop, t->step, t->adjoint, k, BLO_DOUBLE) : status;
+}
+
+/* Every OpenCL call fails in turn: what failed says so, and the same loop can be used again. */
+static void fail_each_call(scene *x, int steps, int arrays, int k) {
+    trial t = {.x = x, .steps = steps};
+    blo_pool_trim(context);
+    MUST(create(&t, (uint64_t)arrays * array_bytes));
+    make_stages(&t);
+    int failures = 0;
+    for (bool ended = false; !ended; failures += !ended) {
+        blo_place place;
+        context->faults = failures + 1;
+        blo_status status = use(&t, k);
+        ended = context->faults > 0;
+        context->faults = 0;
+        ck_assert_int_eq(status, ended ? BLO_OK : BLO_ERROR_DEVICE);
+        status = blo_loop_state(t.loop, t.step, k, &place);
+        if (status == BLO_OK) { /* the run was whole */
+            compare(place, x->states[k], "state", k);
+            sweep(&t, k, true);
+            sweep(&t, k, false);
+        } else
+            ck_assert_int_eq(status, BLO_ERROR_STATE);
+        run(&t);
+        sweep(&t, k, failures % 2 == 0);
+    }
+    ck_assert_int_gt(failures, steps + k);
+    ck_assert_int_gt(t.report.kept_steps[0], 0);
+    blo_loop_destroy(t.loop);
+}
+
+START_TEST(any_call_may_fail) {
+    static scene x;
+    open_scene(&x);
+    fail_each_call(&x, 9, 10 + 9 + 4, 8);
+    fail_each_call(&x, 9, 9, 8);
+    close_scene(&x);
+}
+END_TEST
+
 int main(void) {
     char message[512];
     if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
@@ -251,6 +359,9 @@ int main(void) {
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, every_budget_gives_the_same_bits);
+    tcase_add_test(tests, calls_come_in_any_order);
+    tcase_add_test(tests, any_call_may_fail);
+    tcase_add_test(tests, what_is_to_spare_is_left_to_others);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */

@@ -79,6 +79,11 @@ START_TEST(where_all_states_fit_the_rest_is_kept_best_array_first) {
         ck_assert_double_eq_tol(split.cost, 50 - 2 * first - second, 1e-9);
         ck_assert_uint_le(taken(&request, &split), request.available);
     }
+    static const double only_first_saves[3] = {5, 3, 3};
+    request.adjoint_cost = only_first_saves;
+    ck_assert(blo_split_budget(&request, &split));
+    ck_assert_int_eq(split.full_levels, 1);
+    ck_assert_int_eq(split.more_steps, 0);
     request.available = 98; /* one state is missing */
     ck_assert(blo_split_budget(&request, &split));
     ck_assert(split.thinned);
