@@ -51,9 +51,9 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
                            const blo_binding *binding, const blo_place *outputs) {
     const blo_buffer *scratch = NULL;
     const int inputs = blo_plan_inputs(plan);
-    blo_place *places = calloc((size_t)inputs + 1, sizeof *places);
+    blo_place *places = blo_solver_room(solver, BLO_ROOM_INPUTS, inputs);
     if (!places)
-        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to run an objective");
+        return BLO_ERROR_MEMORY;
     blo_status status = scratch_of(solver, blo_plan_scratch_bytes(plan), &scratch);
     if (status == BLO_OK)
         status = blo_buffer_write(solver->context, solver->number, 0, sizeof binding->steps, &binding->steps);
@@ -66,7 +66,6 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
                                   solver->options.memory_budget);
     if (status == BLO_OK)
         status = blo_plan_enqueue(plan, places, outputs, scratch);
-    free(places);
     return status;
 }
 
@@ -100,9 +99,9 @@ blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_object
         return status;
     blo_key key = {0};
     const uint64_t limit = blo_solver_enter(solver);
-    blo_place *places = calloc((size_t)solver->n_lower * (1 + (size_t)solver->states), sizeof *places);
+    blo_place *places = blo_solver_room(solver, BLO_ROOM_STATE, solver->n_lower * (1 + solver->states));
     if (!places)
-        status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to evaluate an objective");
+        status = BLO_ERROR_MEMORY;
     if (status == BLO_OK)
         status = blo_trajectory_places(trajectory, k, places);
     if (status == BLO_OK)
@@ -113,7 +112,6 @@ blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_object
         status = evaluate(solver, &key, &binding, value);
     }
     blo_key_free(&key);
-    free(places);
     blo_solver_leave(solver, limit);
     return status;
 }
@@ -128,9 +126,11 @@ blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective,
     blo_key key = {0};
     const int n = solver->n_lower;
     const uint64_t limit = blo_solver_enter(solver);
-    blo_place *places = calloc((size_t)n, sizeof *places);
-    blo_watched *named = calloc((size_t)solver->n_named + 1, sizeof *named);
-    if (!places || !named)
+    blo_place *places = blo_solver_room(solver, BLO_ROOM_STATE, n);
+    blo_watched *named = solver->n_named > 0 ? calloc((size_t)solver->n_named, sizeof *named) : NULL;
+    if (!places)
+        status = BLO_ERROR_MEMORY;
+    else if (solver->n_named > 0 && !named)
         status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to evaluate an objective");
     if (status == BLO_OK)
         status = blo_key_make(solver, BLO_PROGRAM_SCALAR, objective, user, data, target, NULL, 0, &key);
@@ -144,7 +144,6 @@ blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective,
     }
     blo_key_free(&key);
     free(named);
-    free(places);
     blo_solver_leave(solver, limit);
     return status;
 }

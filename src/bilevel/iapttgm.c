@@ -129,9 +129,9 @@ static blo_status check_start(const blo_trajectory *trajectory, const blo_progra
 static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *objective, blo_tensor *data,
                               blo_tensor *target, int k) {
     blo_lower_solver *solver = trajectory->solver;
-    blo_place *state = calloc((size_t)(trajectory->n_state + objective->n_output), sizeof *state);
+    blo_place *state = blo_solver_room(solver, BLO_ROOM_STATE, trajectory->n_state + objective->n_output);
     if (!state)
-        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for hypergradients");
+        return BLO_ERROR_MEMORY;
     blo_place *outputs = state + trajectory->n_state;
     blo_status status = blo_trajectory_reserve(trajectory, trajectory->step, objective);
     if (status == BLO_OK)
@@ -148,7 +148,6 @@ static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *obj
     }
     if (status == BLO_OK)
         status = check_start(trajectory, objective, k);
-    free(state);
     return status;
 }
 

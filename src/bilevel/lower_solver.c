@@ -111,6 +111,21 @@ blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective 
     return BLO_OK;
 }
 
+blo_place *blo_solver_room(blo_lower_solver *solver, blo_room room, int n) {
+    if (!solver->rooms[room].places || n > solver->rooms[room].capacity) {
+        blo_place *places = realloc(solver->rooms[room].places, ((size_t)n + 1) * sizeof *places);
+        if (!places) {
+            blo_fail(solver->context, BLO_ERROR_MEMORY, "no host memory for the places of %d arrays", n);
+            return NULL;
+        }
+        solver->rooms[room].places = places;
+        solver->rooms[room].capacity = n;
+    }
+    for (int i = 0; i < n; i++)
+        solver->rooms[room].places[i] = (blo_place){0};
+    return solver->rooms[room].places;
+}
+
 void blo_solver_release(blo_lower_solver *solver) {
     if (!solver || --solver->references > 0)
         return;
@@ -131,6 +146,8 @@ void blo_solver_release(blo_lower_solver *solver) {
     blo_buffer_release(solver->number);
     blo_buffer_release(solver->value);
     blo_buffer_release(solver->scratch);
+    for (int i = 0; i < BLO_ROOMS; i++)
+        free(solver->rooms[i].places);
     free(solver);
 }
 

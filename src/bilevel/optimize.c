@@ -81,22 +81,30 @@ static uint64_t *array_sizes(const blo_program *step) {
     return bytes;
 }
 
+/* Whether the trajectory's loop was made for just these arrays, and as much scratch. */
+static bool loop_fits(const blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
+    bool fits = trajectory->loop && trajectory->n_state == step->n_state && trajectory->n_carry == step->n_carry &&
+                trajectory->scratch_bytes >= scratch_bytes;
+    const blo_levels *levels = step->levels;
+    fits = fits && trajectory->n_levels == levels->n &&
+           memcmp(levels->bytes, trajectory->keep_bytes, (size_t)levels->n * sizeof levels->bytes[0]) == 0;
+    for (int i = 0; fits && i < step->n_state; i++)
+        fits = trajectory->array_bytes[i] == blo_plan_output_bytes(step->plan, i);
+    for (int i = 0; fits && i < step->n_carry; i++)
+        fits = trajectory->array_bytes[step->n_state + i] == blo_plan_output_bytes(step->adjoint, i);
+    return fits;
+}
+
 /* Keeps the trajectory's loop if it fits the programs, else makes one. */
 static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
     blo_lower_solver *solver = trajectory->solver;
-    const int arrays = step->n_state + step->n_carry;
+    if (loop_fits(trajectory, step, scratch_bytes))
+        return BLO_OK;
     uint64_t *bytes = array_sizes(step);
     if (!bytes)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a lower loop");
     const blo_levels *levels = step->levels;
     const size_t keeps = (size_t)levels->n * sizeof levels->bytes[0];
-    if (trajectory->loop && trajectory->n_state == step->n_state && trajectory->n_carry == step->n_carry &&
-        memcmp(bytes, trajectory->array_bytes, (size_t)arrays * sizeof *bytes) == 0 &&
-        trajectory->n_levels == levels->n && memcmp(levels->bytes, trajectory->keep_bytes, keeps) == 0 &&
-        trajectory->scratch_bytes >= scratch_bytes) {
-        free(bytes);
-        return BLO_OK;
-    }
     blo_loop_destroy(trajectory->loop);
     trajectory->loop = NULL;
     free(trajectory->array_bytes);
@@ -152,20 +160,19 @@ static blo_source source_of(const blo_trajectory *trajectory, const blo_watched 
     return (blo_source){.kind = BLO_SOURCE_UNUSED};
 }
 
-/* Sources of every input of PLAN, in new memory that replaces *SOURCES. */
+/* Sources of every input of PLAN, in *SOURCES, whose memory is used again. */
 static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program *program, const blo_plan *plan,
                             const blo_watched *data, const blo_watched *target, blo_source **sources) {
     const int inputs = blo_plan_inputs(plan);
-    blo_source *made = calloc((size_t)inputs + 1, sizeof *made);
+    blo_source *made = realloc(*sources, ((size_t)inputs + 1) * sizeof *made);
     if (!made)
         return blo_fail(trajectory->solver->context, BLO_ERROR_MEMORY, "no memory to bind a lower loop");
+    *sources = made;
     for (int i = 0; i < inputs; i++) {
-        made[i].kind = BLO_SOURCE_UNUSED;
+        made[i] = (blo_source){.kind = BLO_SOURCE_UNUSED};
         if (blo_plan_uses_input(plan, i))
             made[i] = source_of(trajectory, data, target, program->roles[i]);
     }
-    free(*sources);
-    *sources = made;
     return BLO_OK;
 }
 
@@ -214,7 +221,8 @@ static blo_status bind_loop(blo_trajectory *trajectory, const blo_loop_data *dat
     const blo_watched *validate[] = {&trajectory->validate_data, &trajectory->validate_target};
     const blo_levels *levels = step->levels;
     for (int level = 0; level <= levels->n && status == BLO_OK; level++) {
-        status = bind_plan(trajectory, step, levels->steps[level], train[0], train[1], &trajectory->step_sources[level]);
+        status =
+            bind_plan(trajectory, step, levels->steps[level], train[0], train[1], &trajectory->step_sources[level]);
         if (status == BLO_OK)
             status = bind_plan(trajectory, step, levels->adjoints[level], train[0], train[1],
                                &trajectory->adjoint_sources[level]);
@@ -267,14 +275,13 @@ void blo_warm_free(blo_buffer **warm) {
 /* Keeps y_T for the next loop of a warm-started solver. */
 static blo_status keep_warm(blo_trajectory *trajectory, blo_buffer **warm) {
     blo_lower_solver *solver = trajectory->solver;
-    blo_place *places = calloc((size_t)trajectory->n_state, sizeof *places);
+    blo_place *places = blo_solver_room(solver, BLO_ROOM_STATE, trajectory->n_state);
     if (!places)
-        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a warm start");
+        return BLO_ERROR_MEMORY;
     blo_status status = blo_trajectory_places(trajectory, solver->options.lower_loop, places);
     for (int i = 0; status == BLO_OK && i < trajectory->step->n_lower; i++)
         status = blo_buffer_copy(solver->context, places[i].buffer, (size_t)places[i].offset, warm[i], 0,
                                  (size_t)trajectory->array_bytes[i]);
-    free(places);
     return status;
 }
 
@@ -308,17 +315,15 @@ uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_w
 
 blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources,
                                   const blo_watched *data, const blo_watched *target) {
-    const blo_lower_solver *solver = trajectory->solver;
-    blo_place *inputs = calloc((size_t)blo_plan_inputs(plan) + 1, sizeof *inputs);
+    blo_lower_solver *solver = trajectory->solver;
+    blo_place *inputs = blo_solver_room(solver, BLO_ROOM_INPUTS, blo_plan_inputs(plan));
     if (!inputs)
-        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to bind a lower loop");
+        return BLO_ERROR_MEMORY;
     for (int i = 0; i < blo_plan_inputs(plan); i++)
         inputs[i] = sources[i].place;
-    blo_status status =
-        blo_plan_prepare(plan, &trajectory->solver->store, inputs, blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
-                         solver->options.memory_budget);
-    free(inputs);
-    return status;
+    return blo_plan_prepare(plan, &solver->store, inputs,
+                            blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
+                            solver->options.memory_budget);
 }
 
 /* WARM: where y_T will be kept, NULL: nowhere. */

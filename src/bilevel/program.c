@@ -56,9 +56,9 @@ blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_obj
                      .data = blo_form_of(data, false),
                      .target = blo_form_of(target, false),
                      .n_named = n_named,
-                     .named = calloc((size_t)n_named + 1, sizeof(blo_form)),
                      .upper_form = solver->upper ? blo_model_form(solver->upper) : 0,
                      .lower_form = blo_model_form(solver->lower)};
+    key->named = n_named <= BLO_FEW_NAMED ? key->few : calloc((size_t)n_named, sizeof(blo_form));
     if (!key->named)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to look up an objective");
     for (int i = 0; i < n_named; i++)
@@ -68,7 +68,8 @@ blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_obj
 }
 
 void blo_key_free(blo_key *key) {
-    free(key->named);
+    if (key->named != key->few)
+        free(key->named);
     key->named = NULL;
 }
 

@@ -40,6 +40,8 @@ typedef enum blo_program_kind {
     BLO_PROGRAM_SCALAR /* state -> an objective's value; adjoint: the value and its gradients */
 } blo_program_kind;
 
+enum { BLO_FEW_NAMED = 4 }; /* so many named inputs are looked up without an allocation */
+
 /* What a program was traced for. */
 typedef struct blo_key {
     blo_program_kind kind;
@@ -47,7 +49,8 @@ typedef struct blo_key {
     void *user;
     blo_form data, target;
     int n_named;
-    blo_form *named;                 /* [n_named], owned */
+    blo_form *named; /* [n_named]: FEW, or owned */
+    blo_form few[BLO_FEW_NAMED];
     uint64_t upper_form, lower_form; /* of the models */
 } blo_key;
 

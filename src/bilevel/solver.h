@@ -13,6 +13,13 @@ typedef struct blo_named_input {
     bool per_step;
 } blo_named_input;
 
+/* Host memory that calls use for the places of arrays while they run. */
+typedef enum blo_room {
+    BLO_ROOM_STATE,  /* states, and outputs, of one run */
+    BLO_ROOM_INPUTS, /* of a plan, while it is prepared and queued */
+    BLO_ROOMS
+} blo_room;
+
 struct blo_lower_solver {
     int references; /* the caller's, and one of each trajectory */
     blo_context *context;
@@ -32,6 +39,10 @@ struct blo_lower_solver {
     blo_buffer **warm;          /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
     blo_buffer *number, *value; /* a step number and a scalar, for what runs outside loops */
     blo_buffer *scratch;        /* for what does not fit the loop's */
+    struct {
+        blo_place *places;
+        int capacity;
+    } rooms[BLO_ROOMS];
 };
 
 /* A tensor that a loop read, and its contents' version then. */
@@ -105,6 +116,11 @@ void blo_solver_leave(blo_lower_solver *solver, uint64_t limit);
 
 /* Fails unless the models still have their parameters and every given tensor is of the solver's context. */
 blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names);
+
+/* ROOM for N places, all empty, until it is asked for again; kept for the calls to come. NULL: no memory, which is
+ * told.
+ */
+blo_place *blo_solver_room(blo_lower_solver *solver, blo_room room, int n);
 
 /* Queues PLAN of PROGRAM once, outside a loop (evaluate.c). The latest loop lends its scratch if it is large enough. */
 blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,

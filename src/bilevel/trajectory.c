@@ -200,13 +200,12 @@ blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *nam
     if (count != size)
         return blo_fail(solver->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name,
                         (long long)size, (long long)count);
-    blo_place *places = calloc((size_t)n * (1 + (size_t)solver->states), sizeof *places);
+    blo_place *places = blo_solver_room(solver, BLO_ROOM_STATE, n * (1 + solver->states));
     if (!places)
-        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to read a state");
+        return BLO_ERROR_MEMORY;
     blo_status status = blo_trajectory_places(trajectory, k, places);
     if (status == BLO_OK)
         status = read_doubles(solver->context, blo_model_dtype(solver->lower), places[at], count, values);
-    free(places);
     return status;
 }
 

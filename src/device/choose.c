@@ -169,9 +169,9 @@ blo_status blo_read_facts(blo_context *context, blo_gemm gemm) {
     if (facts->gemm == BLO_GEMM_CLBLAST && !facts->has_clblast)
         return blo_fail(context, BLO_ERROR_UNSUPPORTED, "this build has no CLBlast: choose the library's own products");
     if (number(device, CL_DEVICE_SINGLE_FP_CONFIG) & CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT)
-        context->build_options = "-cl-std=CL1.2 -cl-fp32-correctly-rounded-divide-sqrt";
+        context->build_options = "-cl-std=CL1.2 -w -cl-fp32-correctly-rounded-divide-sqrt";
     else
-        context->build_options = "-cl-std=CL1.2";
+        context->build_options = "-cl-std=CL1.2 -w";
     return BLO_OK;
 }
 

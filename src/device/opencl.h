@@ -49,8 +49,8 @@ struct blo_context {
     int n_programs, programs_capacity;
     blo_program_entry *programs;
     blo_wanted *wanted;          /* sources to be built with the next program, in the order they came */
-    blo_staging *staged, *spare; /* what queued writes read, until the next wait; small ones kept for reuse */
-    size_t staged_bytes;
+    blo_staging *staged, *spare; /* what queued writes read, until the next wait; and what is kept for those to come */
+    size_t staged_bytes, spare_bytes;
     int unstarted;                    /* launches since the device was last told to start */
     blo_buffer *flag;                 /* one uint, 0: nothing flagged */
     bool flag_used;                   /* a check was queued since the flag was last known to be clear */

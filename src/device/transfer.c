@@ -7,7 +7,8 @@
 
 enum {
     STAGED_BYTES = 64 << 20, /* as much may be staged at once; beyond it writes wait */
-    SPARE_BYTES = 1024,      /* staging memory of this size is kept for the writes of every upper iteration */
+    SPARE_BYTES = 4 << 20,   /* of staging memory are kept for the writes to come */
+    LEAST_STAGED = 1024,     /* bytes of one piece of it */
     START_EVERY = 16         /* launches */
 };
 
@@ -24,9 +25,10 @@ blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
 blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
     while (context->staged) {
         blo_staging *next = context->staged->next;
-        if (context->staged->bytes == SPARE_BYTES) {
+        if (context->spare_bytes + context->staged->bytes <= SPARE_BYTES) {
             context->staged->next = context->spare;
             context->spare = context->staged;
+            context->spare_bytes += context->spare->bytes;
         } else
             free(context->staged);
         context->staged = next;
@@ -55,19 +57,32 @@ void blo_staging_release(blo_context *context) {
     }
 }
 
+/* A spare piece of BYTES or a little more, taken off the list; NULL: there is none. */
+static blo_staging *take_spare(blo_context *context, size_t bytes) {
+    for (blo_staging **link = &context->spare; *link; link = &(*link)->next) {
+        blo_staging *staging = *link;
+        if (staging->bytes < bytes || staging->bytes > 2 * bytes + LEAST_STAGED)
+            continue;
+        *link = staging->next;
+        context->spare_bytes -= staging->bytes;
+        return staging;
+    }
+    return NULL;
+}
+
 /* Host memory of BYTES that stays until the next wait; NULL: none is left. */
 static void *stage(blo_context *context, size_t bytes) {
-    blo_staging *staging = bytes <= SPARE_BYTES ? context->spare : NULL;
-    size_t room = bytes <= SPARE_BYTES ? SPARE_BYTES : bytes;
-    if (staging)
-        context->spare = staging->next;
-    else
+    blo_staging *staging = take_spare(context, bytes);
+    if (!staging) {
+        size_t room = bytes > LEAST_STAGED ? bytes : LEAST_STAGED;
         staging = malloc(sizeof *staging + room);
-    if (!staging)
-        return NULL;
-    *staging = (blo_staging){.next = context->staged, .bytes = room};
+        if (!staging)
+            return NULL;
+        staging->bytes = room;
+    }
+    staging->next = context->staged;
     context->staged = staging;
-    context->staged_bytes += room;
+    context->staged_bytes += staging->bytes;
     return staging + 1;
 }
 
@@ -106,6 +121,8 @@ blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t off
         code = clEnqueueWriteBuffer(context->queue, buffer->memory, wait ? CL_TRUE : CL_FALSE, offset, bytes, from, 0,
                                     NULL, timed);
     note(context, BLO_PROFILE_WRITE, bytes, event);
+    if (wait && code == CL_SUCCESS)
+        blo_after_wait(context, false, 0); /* in order: what was staged before has been read */
     return blo_check(context, code, "clEnqueueWriteBuffer");
 }
 

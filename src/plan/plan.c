@@ -112,6 +112,8 @@ static blo_kernel_source *sources_of(const blo_plan *plan, int *n) {
 }
 
 blo_status blo_plan_want(const blo_plan *plan) {
+    if (plan->built)
+        return BLO_OK;
     int n;
     blo_kernel_source *sources = sources_of(plan, &n);
     blo_status status = sources ? blo_kernels_want(plan->context, n, sources) : BLO_ERROR_MEMORY;

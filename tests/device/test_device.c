@@ -196,6 +196,34 @@ START_TEST(what_is_wanted_and_does_not_build_is_in_nobodys_way) {
 }
 END_TEST
 
+/* Large writes are staged, as far as the host's memory for it goes; what the caller does with the source afterwards
+ * does not matter. */
+START_TEST(writes_do_not_wait) {
+    enum { BYTES = 24 << 20, WRITES = 4 }; /* the third is more than may be staged: it waits, and there is room again */
+    blo_context *context = open_context(NULL);
+    blo_buffer *buffers[WRITES];
+    unsigned char *host = malloc(BYTES), *back = malloc(BYTES);
+    ck_assert(host && back);
+    for (int i = 0; i < WRITES; i++) {
+        memset(host, 'a' + i, BYTES);
+        ck_assert_int_eq(blo_buffer_create(context, BYTES, &buffers[i]), BLO_OK);
+        ck_assert_int_eq(blo_buffer_write(context, buffers[i], 0, BYTES, host), BLO_OK);
+        ck_assert_uint_eq(blo_context_counters(context)->waits, i < 2 ? 0 : 1);
+        memset(host, 0, BYTES);
+    }
+    for (int i = 0; i < WRITES; i++) {
+        ck_assert_int_eq(blo_buffer_read(context, buffers[i], 0, BYTES, back), BLO_OK);
+        ck_assert(back[0] == 'a' + i && memcmp(back, back + 1, BYTES - 1) == 0);
+        blo_buffer_release(buffers[i]);
+    }
+    ck_assert_ptr_null(context->staged);
+    ck_assert_uint_eq(context->spare_bytes, 0); /* nobody will need so much again */
+    free(host);
+    free(back);
+    blo_context_destroy(context);
+}
+END_TEST
+
 /* The device is out of memory while the pool keeps some that nobody uses. */
 START_TEST(what_the_pool_keeps_is_given_back_when_the_device_has_no_more) {
     blo_context *context = open_context(NULL);
@@ -308,6 +336,7 @@ int main(void) {
     tcase_add_test(tests, tensors_come_back_as_they_were);
     tcase_add_test(tests, the_pool_counts_reuses_and_keeps_its_limit);
     tcase_add_test(tests, kernels_are_built_once_and_a_failure_leaves_the_context_usable);
+    tcase_add_test(tests, writes_do_not_wait);
     tcase_add_test(tests, what_is_wanted_is_built_with_what_is_asked_for);
     tcase_add_test(tests, what_is_wanted_and_does_not_build_is_in_nobodys_way);
     tcase_add_test(tests, a_long_build_log_is_told_from_its_beginning);
