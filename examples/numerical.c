@@ -14,11 +14,17 @@ static blo_node *upper_objective(const blo_state *state, void *user) {
     return blo_add(x, blo_mul(x, y));
 }
 
+/* Told after each upper iteration; false would end them there. */
+static bool keep_loss(int iteration, double upper_loss, int max_loss_iter, void *user) {
+    (void)iteration, (void)max_loss_iter;
+    *(double *)user = upper_loss;
+    return true;
+}
+
 int main(void) {
     blo_context *context = NULL;
     blo_model *upper = NULL, *lower = NULL;
     blo_lower_solver *solver = NULL;
-    blo_trajectory *trajectory = NULL;
     blo_iapttgm *method = NULL;
     blo_optimizer *step_x = NULL, *step_z = NULL;
     char message[256];
@@ -27,7 +33,6 @@ int main(void) {
         return 1;
     }
     double x = 1.0, z = 2.0, loss = 0.0;
-    int max_loss_iter = 0;
     bool ok = !blo_model_create(context, BLO_DOUBLE, &upper) && !blo_model_add(upper, "x", 0, NULL) &&
               !blo_model_create(context, BLO_DOUBLE, &lower) && !blo_model_add(lower, "y", 0, NULL) &&
               !blo_model_set(upper, "x", &x, 1) && !blo_model_set(lower, "y", &z, 1);
@@ -44,16 +49,12 @@ int main(void) {
     descent.learning_rate = 0.1;
     ok = ok && !blo_lower_solver_create(lower_objective, upper_objective, NULL, upper, lower, &options, &solver) &&
          !blo_iapttgm_create(upper_objective, NULL, upper, lower, &method) &&
-         !blo_optimizer_create(upper, &descent, &step_x) && !blo_optimizer_create(lower, &descent, &step_z);
+         !blo_optimizer_create(upper, &descent, &step_x) && !blo_optimizer_set_box(step_x, 1.0, 10.0) &&
+         !blo_optimizer_create(lower, &descent, &step_z) && !blo_optimizer_set_box(step_z, -2.0, 2.0);
 
-    for (int i = 0; ok && i < 500; i++) {
-        ok = !blo_model_zero_gradients(upper) && !blo_model_zero_gradients(lower) &&
-             !blo_lower_optimize(solver, NULL, NULL, NULL, NULL, &trajectory, &max_loss_iter) &&
-             !blo_iapttgm_compute_gradients(method, NULL, NULL, trajectory, &max_loss_iter, &loss) &&
-             !blo_optimizer_step(step_x) && !blo_optimizer_step(step_z) && !blo_model_clamp(upper, 1.0, 10.0) &&
-             !blo_model_clamp(lower, -2.0, 2.0);
-    }
-    ok = ok && !blo_model_get(upper, "x", &x, 1) && !blo_model_get(lower, "y", &z, 1);
+    blo_optimizer *const steps[] = {step_x, step_z};
+    ok = ok && !blo_iapttgm_solve(method, solver, 2, steps, NULL, NULL, NULL, NULL, 500, keep_loss, &loss) &&
+         !blo_model_get(upper, "x", &x, 1) && !blo_model_get(lower, "y", &z, 1);
     if (ok) {
         printf("x = %.4f, z = %.4f, F = %.4f\n", x, z, loss);
     } else {
@@ -62,7 +63,6 @@ int main(void) {
     blo_optimizer_destroy(step_z);
     blo_optimizer_destroy(step_x);
     blo_iapttgm_destroy(method);
-    blo_trajectory_destroy(trajectory);
     blo_lower_solver_destroy(solver);
     blo_model_destroy(lower);
     blo_model_destroy(upper);

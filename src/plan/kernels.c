@@ -113,6 +113,7 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
         return blo_fail(lowering->context, BLO_ERROR_MEMORY, "no memory to emit a kernel");
     }
     step->text = full.data;
+    step->function = lowering->routine;
     blo_emit_arguments(emitter, step);
     step->arguments[step->n_arguments++] = (blo_plan_argument){.value = items};
     for (int i = 0; i < n_values; i++)

@@ -56,6 +56,7 @@ typedef struct blo_plan_step {
     size_t global[3], local[3];
     blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
     bool fixed;         /* computes kept arrays */
+    bool function;      /* TEXT is a function of a routine, not a kernel */
     int group;          /* that it is a launch of */
     /* for the profile: */
     char what[BLO_STEP_WHAT];

@@ -67,13 +67,12 @@ static double work_of(const blo_lowering *lowering) {
     return work;
 }
 
-static bool has_packed_products(const blo_lowering *lowering) {
-    for (int id = 0; id < lowering->n_nodes; id++) {
-        const blo_node *node = blo_graph_node(lowering->graph, id);
-        if (lowering->facts[id].live && node->op == BLO_OP_MATMUL && !blo_product_is_small(node))
-            return true;
-    }
-    return false;
+/* False where a launch is none of the generated kernels but a packed product or the like. */
+static bool all_functions(const blo_lowering *lowering) {
+    for (int s = 0; s < lowering->n_steps; s++)
+        if (!lowering->steps[s].function)
+            return false;
+    return true;
 }
 
 /* --- text --- */
@@ -154,7 +153,7 @@ blo_status blo_routine_create(blo_context *context, const char *name, int n, blo
         return no_memory(context);
     snprintf(routine->name, sizeof routine->name, "%s", name);
     status = blo_lower(&lowering);
-    if (status != BLO_OK || has_packed_products(&lowering))
+    if (status != BLO_OK || !all_functions(&lowering))
         goto done;
     status = describe_ends(routine, &lowering);
     if (status != BLO_OK)

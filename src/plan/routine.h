@@ -10,8 +10,8 @@
 typedef struct blo_routine blo_routine;
 
 /* Compiles the N OUTPUTS as blo_plan_create() would; nothing is built. NAME is an identifier, unique in the kernel the
- * routine will be part of. *ROUTINE is NULL with BLO_OK where the graph holds a product that is packed: then it is no
- * small problem. Errors: those of the graph; DTYPE, MEMORY. Owner: the caller. */
+ * routine will be part of. *ROUTINE is NULL with BLO_OK where the graph holds a product that is packed, or the
+ * like: then it is no small problem. Errors: those of the graph; DTYPE, MEMORY. Owner: the caller. */
 blo_status blo_routine_create(blo_context *context, const char *name, int n, blo_node *const *outputs,
                               blo_routine **routine);
 void blo_routine_destroy(blo_routine *routine);

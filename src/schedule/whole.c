@@ -53,6 +53,12 @@ static blo_status allocate(blo_whole *whole, const blo_whole_layout *layout) {
     return status == BLO_OK ? blo_buffer_create(context, (size_t)whole->places.result_bytes, &whole->results) : status;
 }
 
+/* How the profile calls KERNEL, if there is a profile. */
+static void name_row(const blo_whole *whole, blo_kernel *kernel, const char *what) {
+    const blo_work work = {.part = "whole", .what = what, .dtype = whole->dtype};
+    blo_kernel_set_row(kernel, blo_profile_add(whole->context, &work));
+}
+
 /* Builds both kernels, as one program, before the first launch. */
 static blo_status build(blo_whole *whole) {
     if (whole->run.kernel)
@@ -65,6 +71,9 @@ static blo_status build(blo_whole *whole) {
         return status;
     whole->run.kernel = kernels[0];
     whole->add.kernel = kernels[1];
+    name_row(whole, kernels[0], "loop, choice and sweep");
+    if (kernels[1])
+        name_row(whole, kernels[1], "sums of gradients");
     blo_text_free(&whole->run.text);
     blo_text_free(&whole->add.text);
     return BLO_OK;

@@ -165,6 +165,44 @@ START_TEST(options_out_of_range_are_refused_by_name) {
 }
 END_TEST
 
+/* A step of 0.3 on gradients of -1, and the box after each: momentum knows nothing of the box. */
+START_TEST(a_box_bounds_what_each_step_leaves) {
+    const double start[COUNT] = {-2.0, -0.5, 0.0, 0.9, 3.0}, gradient[COUNT] = {-1.0, -1.0, -1.0, -1.0, -1.0};
+    double wanted[COUNT], got[COUNT], direction = 0.0;
+    blo_optimizer_options options;
+    blo_model *model = NULL;
+    blo_optimizer *optimizer = NULL;
+    blo_context *context = open_context(0);
+    blo_optimizer_options_default(&options, BLO_SGD);
+    options.learning_rate = 0.3;
+    options.momentum = 0.5;
+    MUST(context, blo_model_create(context, BLO_DOUBLE, &model));
+    MUST(context, blo_model_add(model, "w", 1, (const int64_t[]){COUNT}));
+    MUST(context, blo_model_set(model, "w", start, COUNT));
+    MUST(context, blo_optimizer_create(model, &options, &optimizer));
+    MUST_FAIL(context, BLO_ERROR_ARGUMENT, "is not at most", blo_optimizer_set_box(optimizer, 1.0, -1.0));
+    MUST_FAIL(context, BLO_ERROR_ARGUMENT, "is not at most", blo_optimizer_set_box(optimizer, (double)NAN, 1.0));
+    memcpy(wanted, start, sizeof wanted);
+    for (int t = 0; t < 4; t++) { /* without a box, with one, with one side open, and without again */
+        const double lo = t == 1 ? -1.0 : -HUGE_VAL, hi = t == 1 || t == 2 ? 1.0 : HUGE_VAL;
+        if (t > 0)
+            MUST(context, blo_optimizer_set_box(optimizer, lo, hi));
+        upload_gradient(context, model, BLO_DOUBLE, gradient);
+        MUST(context, blo_optimizer_step(optimizer));
+        MUST(context, blo_model_get(model, "w", got, COUNT));
+        direction = 0.5 * direction - 1.0;
+        for (int i = 0; i < COUNT; i++) {
+            wanted[i] = fmin(fmax(wanted[i] - 0.3 * direction, lo), hi);
+            ck_assert_double_eq_tol(got[i], wanted[i], 1e-12);
+        }
+    }
+    ck_assert_double_gt(wanted[4], 1.0);
+    blo_optimizer_destroy(optimizer);
+    blo_model_destroy(model);
+    blo_context_destroy(context);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("optimizers");
     TCase *all = tcase_create("all");
@@ -174,6 +212,7 @@ int main(void) {
     tcase_add_test(all, adam_is_torchs);
     tcase_add_test(all, another_rate_and_another_step_build_nothing);
     tcase_add_test(all, options_out_of_range_are_refused_by_name);
+    tcase_add_test(all, a_box_bounds_what_each_step_leaves);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }
