@@ -52,7 +52,8 @@ BLO_API void blo_images_options_default(blo_images_options *options);
  * 4096x4096, or damaged, is refused. Names are labels only: nothing is ever written or opened by them.
  *
  * An archive is decoded once, into a file of the cache folder that is found by the archive's SHA-256 and rebuilt when
- * it is damaged; without a writable cache folder it is decoded each time, as a folder is.
+ * it is damaged; without a writable cache folder it is decoded each time, as a folder is. The file is read into memory
+ * whole.
  *
  * Owner of *IMAGES: the caller. Errors: ARGUMENT, MEMORY, FILE (missing, damaged, truncated, no images, too large),
  * UNSUPPORTED (built without libarchive or libpng). */

@@ -86,6 +86,16 @@ static blo_status read_content(reader *by, const char *path, bool is_image, size
     }
 }
 
+/* A folder or a link, which has no bytes of its own. A link in an image's place is no image, and would be missed. */
+static blo_status pass_over(const reader *by, struct archive_entry *entry, const char *path) {
+    char tidy[BLO_PATH_SIZE], shown[BLO_SHOWN_SIZE];
+    if (archive_entry_filetype(entry) == AE_IFDIR || !blo_tidy_path(path, tidy) || !blo_is_image_path(tidy)) {
+        return BLO_OK;
+    }
+    return blo_report_fail(by->report, BLO_ERROR_FILE, "%s: '%s' is a link or a device, not an image", by->list->source,
+                           blo_report_name(path, shown));
+}
+
 static blo_status read_entry(reader *by, struct archive_entry *entry) {
     const char *path = archive_entry_pathname(entry);
     bool is_image = false;
@@ -98,7 +108,7 @@ static blo_status read_entry(reader *by, struct archive_entry *entry) {
         return too_large(by, path);
     }
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL) {
-        return BLO_OK; /* folders and links: no bytes of their own */
+        return pass_over(by, entry, path);
     }
     blo_status status = blo_image_list_note(by->list, path, &is_image, by->report);
     if (status == BLO_OK) {

@@ -383,6 +383,13 @@ START_TEST(archives_of_other_things_are_refused) {
     bytes = packed_end(into, &count);
     check_refused(files_write("fake", bytes, count), BLO_ERROR_FILE, "'a/fake.png': cannot be read as PNG");
     free(bytes);
+    into = packed_begin(FORM_TAR);
+    packed_add(into, "a/note", "hello", 5);
+    packed_link(into, "a/link", "a/note");
+    packed_link(into, "a/1.png", "a/note");
+    bytes = packed_end(into, &count);
+    check_refused(files_write("link", bytes, count), BLO_ERROR_FILE, "'a/1.png' is a link or a device, not an image");
+    free(bytes);
     check_refused(files_path("nowhere"), BLO_ERROR_FILE, "cannot be opened");
     mkdir(tree, 0777);
     check_refused(tree, BLO_ERROR_FILE, "holds no files");
