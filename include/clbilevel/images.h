@@ -5,6 +5,14 @@
  * Images are uint8 [SIZE,SIZE,CHANNELS]. Characters are ink on nothing: 255 is ink (1 once scaled by 1/255), 0 is
  * paper.
  *
+ *     blo_images_options_default(&options);
+ *     blo_images_open("omniglot.tar.xz", &options, &images, message, sizeof message);
+ *     blo_tasks_options_default(&wanted);          five ways, one shot, 15 query images, of the training classes
+ *     wanted.tasks = 4;
+ *     blo_tasks_make(images, &wanted, &tasks, message, sizeof message);
+ *     for (uint64_t i = 0; i < 10000; i++)
+ *         blo_tasks_draw(images, 4 * i, &tasks, message, sizeof message);      tasks.support, tasks.query and labels
+ *
  * Below: on failure the result is NULL or empty and MESSAGE (if not NULL, at most SIZE bytes with the final zero) holds
  * one sentence. */
 #ifndef CLBILEVEL_IMAGES_H

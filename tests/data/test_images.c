@@ -366,6 +366,23 @@ START_TEST(cut_archives_are_refused) {
 }
 END_TEST
 
+/* Cut at a block of the tar, compressed after that: only the lack of the zeros at a tar's end tells. */
+START_TEST(a_tar_without_an_end_is_refused) {
+    static uint8_t bytes[1 << 17];
+    pack(FORM_TAR, THREE_CLASSES);
+    FILE *file = fopen(files_path("archive"), "rb");
+    size_t whole = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    for (; bytes[whole - 1] == 0; whole--) {
+    }
+    whole = (whole + 511) / 512 * 512;
+    for (size_t cut = 1024; cut <= whole; cut += 512) {
+        check_refused(files_write_gzip("cut", bytes, cut), BLO_ERROR_FILE, "not a sound archive");
+    }
+    blo_images_destroy(open_good(files_write_gzip("cut", bytes, whole + 512)));
+}
+END_TEST
+
 START_TEST(archives_of_other_things_are_refused) {
     size_t count = 0;
     packed *into = packed_begin(FORM_TAR_GZ);
@@ -513,6 +530,7 @@ int main(void) {
     tcase_add_test(tests, a_damaged_cache_is_rebuilt);
     tcase_add_test(tests, without_a_cache_folder_all_works);
     tcase_add_loop_test(tests, cut_archives_are_refused, 0, FORMS);
+    tcase_add_test(tests, a_tar_without_an_end_is_refused);
     tcase_add_test(tests, archives_of_other_things_are_refused);
     tcase_add_test(tests, images_in_wrong_places_are_refused);
     tcase_add_test(tests, bombs_are_refused);
