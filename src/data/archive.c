@@ -72,10 +72,7 @@ static blo_status read_content(reader *by, const char *path, bool is_image, size
         if (got == 0) {
             return BLO_OK;
         }
-        if (got == ARCHIVE_RETRY || got == ARCHIVE_WARN) {
-            continue;
-        }
-        if (got < 0) {
+        if (got < 0) { /* a warning too: that sizes are not what was declared */
             return damaged(by);
         }
         if ((uint64_t)got > by->list->budget) {
@@ -133,10 +130,8 @@ static blo_status read_entries(reader *by) {
         if (result == ARCHIVE_EOF) {
             break;
         }
-        if (result == ARCHIVE_RETRY) {
-            continue;
-        }
-        if (result < ARCHIVE_WARN) { /* a warning is a name that this locale cannot say */
+        if (result < ARCHIVE_WARN) { /* a warning is a name that this locale cannot say; to go on after more would be to
+                                        lose images quietly */
             return damaged(by);
         }
         if (entries >= most_entries) {
