@@ -5,6 +5,14 @@
  * Images are uint8 [SIZE,SIZE,CHANNELS]. Characters are ink on nothing: 255 is ink (1 once scaled by 1/255), 0 is
  * paper.
  *
+ *     blo_images_options_default(&options);
+ *     blo_images_open("omniglot.tar.xz", &options, &images, message, sizeof message);
+ *     blo_tasks_options_default(&wanted);          five ways, one shot, 15 query images, of the training classes
+ *     wanted.tasks = 4;
+ *     blo_tasks_make(images, &wanted, &tasks, message, sizeof message);
+ *     for (uint64_t i = 0; i < 10000; i++)
+ *         blo_tasks_draw(images, 4 * i, &tasks, message, sizeof message);      tasks.support, tasks.query and labels
+ *
  * Below: on failure the result is NULL or empty and MESSAGE (if not NULL, at most SIZE bytes with the final zero) holds
  * one sentence. */
 #ifndef CLBILEVEL_IMAGES_H
@@ -52,7 +60,8 @@ BLO_API void blo_images_options_default(blo_images_options *options);
  * 4096x4096, or damaged, is refused. Names are labels only: nothing is ever written or opened by them.
  *
  * An archive is decoded once, into a file of the cache folder that is found by the archive's SHA-256 and rebuilt when
- * it is damaged; without a writable cache folder it is decoded each time, as a folder is.
+ * it is damaged; without a writable cache folder it is decoded each time, as a folder is. The file is read into memory
+ * whole.
  *
  * Owner of *IMAGES: the caller. Errors: ARGUMENT, MEMORY, FILE (missing, damaged, truncated, no images, too large),
  * UNSUPPORTED (built without libarchive or libpng). */

@@ -72,10 +72,7 @@ static blo_status read_content(reader *by, const char *path, bool is_image, size
         if (got == 0) {
             return BLO_OK;
         }
-        if (got == ARCHIVE_RETRY || got == ARCHIVE_WARN) {
-            continue;
-        }
-        if (got < 0) {
+        if (got < 0) { /* a warning too: that sizes are not what was declared */
             return damaged(by);
         }
         if ((uint64_t)got > by->list->budget) {
@@ -84,6 +81,16 @@ static blo_status read_content(reader *by, const char *path, bool is_image, size
         by->list->budget -= (uint64_t)got;
         *count += is_image ? (size_t)got : 0;
     }
+}
+
+/* A folder or a link, which has no bytes of its own. A link in an image's place is no image, and would be missed. */
+static blo_status pass_over(const reader *by, struct archive_entry *entry, const char *path) {
+    char tidy[BLO_PATH_SIZE], shown[BLO_SHOWN_SIZE];
+    if (archive_entry_filetype(entry) == AE_IFDIR || !blo_tidy_path(path, tidy) || !blo_is_image_path(tidy)) {
+        return archive_read_data_skip(by->archive) < ARCHIVE_WARN ? damaged(by) : BLO_OK;
+    }
+    return blo_report_fail(by->report, BLO_ERROR_FILE, "%s: '%s' is a link or a device, not an image", by->list->source,
+                           blo_report_name(path, shown));
 }
 
 static blo_status read_entry(reader *by, struct archive_entry *entry) {
@@ -98,7 +105,7 @@ static blo_status read_entry(reader *by, struct archive_entry *entry) {
         return too_large(by, path);
     }
     if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL) {
-        return BLO_OK; /* folders and links: no bytes of their own */
+        return pass_over(by, entry, path);
     }
     blo_status status = blo_image_list_note(by->list, path, &is_image, by->report);
     if (status == BLO_OK) {
@@ -107,18 +114,15 @@ static blo_status read_entry(reader *by, struct archive_entry *entry) {
     return status == BLO_OK && is_image ? blo_image_list_add(by->list, path, by->content, count, by->report) : status;
 }
 
-/* A plain tar ends with blocks of zeros; libarchive takes one that was cut between two entries for complete. */
-static bool has_end_mark(const reader *by, const uint8_t *bytes, size_t count) {
-    const bool plain_tar = archive_filter_count(by->archive) == 1 &&
-                           (archive_format(by->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
-    bool zeros = count >= TAR_BLOCK;
-    for (size_t i = 1; i <= TAR_BLOCK && zeros; i++) {
-        zeros = bytes[count - i] == 0;
-    }
-    return !plain_tar || zeros;
+/* A tar ends with blocks of zeros, of which one at least has to follow what was read up to byte READ of it: libarchive
+ * takes a tar that was cut between two entries for complete. */
+static bool has_end_mark(const reader *by, int64_t read) {
+    const bool is_tar = (archive_format(by->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+    return !is_tar || archive_filter_bytes(by->archive, 0) - read >= TAR_BLOCK;
 }
 
-static blo_status read_entries(reader *by, const uint8_t *bytes, size_t count) {
+static blo_status read_entries(reader *by) {
+    int64_t read = 0;
     struct archive_entry *entry = NULL;
     static const int64_t most_entries = 4000000; /* folders and links too */
     for (int64_t entries = 0;; entries++) {
@@ -126,10 +130,8 @@ static blo_status read_entries(reader *by, const uint8_t *bytes, size_t count) {
         if (result == ARCHIVE_EOF) {
             break;
         }
-        if (result == ARCHIVE_RETRY) {
-            continue;
-        }
-        if (result < ARCHIVE_WARN) { /* a warning is a name that this locale cannot say */
+        if (result < ARCHIVE_WARN) { /* a warning is a name that this locale cannot say; to go on after more would be to
+                                        lose images quietly */
             return damaged(by);
         }
         if (entries >= most_entries) {
@@ -140,8 +142,9 @@ static blo_status read_entries(reader *by, const uint8_t *bytes, size_t count) {
         if (status != BLO_OK) {
             return status;
         }
+        read = archive_filter_bytes(by->archive, 0);
     }
-    return has_end_mark(by, bytes, count)
+    return has_end_mark(by, read)
                ? BLO_OK
                : blo_report_fail(by->report, BLO_ERROR_FILE,
                                  "%s: not a sound archive: it lacks a tar's end, so it was cut", by->list->source);
@@ -160,7 +163,7 @@ blo_status blo_archive_read(const uint8_t *bytes, size_t count, blo_image_list *
     if (archive_read_open_memory(by.archive, bytes, count) != ARCHIVE_OK) {
         status = damaged(&by);
     } else {
-        status = read_entries(&by, bytes, count);
+        status = read_entries(&by);
     }
     archive_read_free(by.archive);
     free(by.content);

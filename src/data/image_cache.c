@@ -16,7 +16,8 @@ enum { LANES = 4, SHORT_DIGEST = 8, NAME_SIZE = 80 };
 
 typedef struct head {
     char magic[8];
-    uint64_t checksum; /* of all that follows it */
+    uint64_t checksum; /* of what follows it, up to the pixels */
+    uint64_t pixel_checksum;
     uint8_t digest[BLO_SHA256_BYTES];
     uint32_t size, channels, invert, classes;
     uint64_t names, images; /* bytes of names; number of images */
@@ -37,7 +38,11 @@ char *blo_image_cache_path(const char *folder, const blo_image_key *key) {
     return blo_file_join(folder, name);
 }
 
-uint64_t blo_image_cache_checksum(const uint8_t *bytes, size_t count) {
+/* Where the bytes begin that the head's checksum is of. */
+#define SUMMED offsetof(head, pixel_checksum)
+
+/* Any change of one byte changes it. */
+static uint64_t checksum(const uint8_t *bytes, size_t count) {
     /* FNV-1a in four lanes of 8 bytes at once: each step can be undone, so that no single change gets lost. */
     const uint64_t basis = 14695981039346656037u, prime = 1099511628211u;
     uint64_t lanes[LANES] = {basis, basis + 1, basis + 2, basis + 3};
@@ -66,30 +71,46 @@ static head make_head(const blo_image_key *key) {
     return made;
 }
 
-/* Is the head of BYTES[COUNT] KEY's, with sizes that add up to COUNT. */
-static bool head_fits(const uint8_t *bytes, size_t count, const blo_image_key *key, head *found) {
+size_t blo_image_cache_front(const uint8_t *bytes, size_t count, const blo_image_key *key) {
     const head wanted = make_head(key);
-    if (count < sizeof *found) {
-        return false;
+    head found;
+    if (count < sizeof found) {
+        return 0;
     }
-    memcpy(found, bytes, sizeof *found);
-    const size_t summed = offsetof(head, digest);
+    memcpy(&found, bytes, sizeof found);
     const uint64_t image = (uint64_t)wanted.size * wanted.size * wanted.channels;
-    const uint64_t records = (uint64_t)found->classes * sizeof(record), left = count - sizeof *found;
-    return memcmp(found->magic, wanted.magic, sizeof found->magic) == 0 &&
-           memcmp(found->digest, wanted.digest, sizeof found->digest) == 0 && found->size == wanted.size &&
-           found->channels == wanted.channels && found->invert == wanted.invert && found->classes <= INT32_MAX &&
-           records <= left && found->names <= left - records && found->images <= left / image &&
-           found->images * image == left - records - found->names &&
-           found->checksum == blo_image_cache_checksum(bytes + summed, count - summed);
+    const uint64_t records = (uint64_t)found.classes * sizeof(record), left = count - sizeof found;
+    const bool fits = memcmp(found.magic, wanted.magic, sizeof found.magic) == 0 &&
+                      memcmp(found.digest, wanted.digest, sizeof found.digest) == 0 && found.size == wanted.size &&
+                      found.channels == wanted.channels && found.invert == wanted.invert &&
+                      found.classes <= INT32_MAX && records <= left && found.names <= left - records &&
+                      found.images <= left / image && found.images * image == left - records - found.names;
+    return fits ? sizeof found + (size_t)records + (size_t)found.names : 0;
 }
 
-/* Adds the classes of the records at AT; their counts and names must add up to what the head says, and all have a split
+void blo_image_cache_seal(uint8_t *front, size_t count, const uint8_t *pixels, size_t pixel_count) {
+    const uint64_t of_pixels = checksum(pixels, pixel_count);
+    memcpy(front + offsetof(head, pixel_checksum), &of_pixels, sizeof of_pixels);
+    const uint64_t of_front = checksum(front + SUMMED, count - SUMMED);
+    memcpy(front + offsetof(head, checksum), &of_front, sizeof of_front);
+}
+
+static bool is_sealed(const uint8_t *bytes, size_t front, size_t count) {
+    head found;
+    memcpy(&found, bytes, sizeof found);
+    return found.checksum == checksum(bytes + SUMMED, front - SUMMED) &&
+           found.pixel_checksum == checksum(bytes + front, count - front);
+}
+
+/* Adds the classes that BYTES list; their counts and names must add up to what the head says, and all have a split
  * or none has. */
-static bool take_classes(const uint8_t *at, const head *found, blo_images *images) {
-    const char *names = (const char *)at + (size_t)found->classes * sizeof(record);
-    uint64_t names_left = found->names, images_left = found->images;
-    for (uint32_t i = 0; i < found->classes; i++) {
+static bool take_classes(const uint8_t *bytes, blo_images *images) {
+    head found;
+    memcpy(&found, bytes, sizeof found);
+    const uint8_t *at = bytes + sizeof found;
+    const char *names = (const char *)at + (size_t)found.classes * sizeof(record);
+    uint64_t names_left = found.names, images_left = found.images;
+    for (uint32_t i = 0; i < found.classes; i++) {
         record each;
         memcpy(&each, at + i * sizeof each, sizeof each);
         if (each.count < 1 || (uint64_t)each.count > images_left || each.name_length > names_left ||
@@ -107,19 +128,19 @@ static bool take_classes(const uint8_t *at, const head *found, blo_images *image
 
 blo_images *blo_image_cache_parse(uint8_t *bytes, size_t count, const blo_image_key *key,
                                   const blo_images_options *options) {
-    head found;
-    blo_images *made = head_fits(bytes, count, key, &found) ? blo_images_new(options) : NULL;
-    if (made == NULL || !take_classes(bytes + sizeof found, &found, made)) {
+    const size_t front = blo_image_cache_front(bytes, count, key);
+    blo_images *made = front != 0 && is_sealed(bytes, front, count) ? blo_images_new(options) : NULL;
+    if (made == NULL || !take_classes(bytes, made)) {
         blo_images_destroy(made);
         return NULL;
     }
-    made->pixels = bytes + sizeof found + (size_t)found.classes * sizeof(record) + (size_t)found.names;
+    made->pixels = bytes + front;
     made->owned = bytes;
     made->from_cache = true;
     return made;
 }
 
-/* The head, the records and the names in one piece, of *COUNT bytes; the checksum is still to come. */
+/* The head, the records and the names in one piece, of *COUNT bytes, not yet sealed; NULL: no memory. */
 static uint8_t *lay_out(const blo_images *images, const blo_image_key *key, size_t *count) {
     head made = make_head(key);
     made.classes = (uint32_t)images->class_count;
@@ -148,21 +169,14 @@ static uint8_t *lay_out(const blo_images *images, const blo_image_key *key, size
 bool blo_image_cache_write(const char *folder, const char *path, const blo_images *images, const blo_image_key *key) {
     const blo_report silent = {NULL, 0};
     const size_t pixels = (size_t)images->count * (size_t)key->size * (size_t)key->size * (size_t)key->channels;
-    const size_t summed = offsetof(head, digest);
     size_t count = 0;
     uint8_t *front = lay_out(images, key, &count);
-    /* The checksum runs over both pieces: the whole file in memory once. */
-    uint8_t *whole = front == NULL ? NULL : realloc(front, count + pixels);
-    if (whole == NULL) {
-        free(front);
+    if (front == NULL) {
         return false;
     }
-    memcpy(whole + count, images->pixels, pixels);
-    const uint64_t checksum = blo_image_cache_checksum(whole + summed, count + pixels - summed);
-    memcpy(whole + offsetof(head, checksum), &checksum, sizeof checksum);
+    blo_image_cache_seal(front, count, images->pixels, pixels);
     blo_make_folders(folder);
-    const blo_piece piece = {whole, count + pixels};
-    const bool written = blo_file_write_pieces(path, &piece, 1, &silent) == BLO_OK;
-    free(whole);
+    const bool written = blo_file_write(path, front, count, images->pixels, pixels, &silent) == BLO_OK;
+    free(front);
     return written;
 }

@@ -24,7 +24,11 @@ blo_images *blo_image_cache_parse(uint8_t *bytes, size_t count, const blo_image_
  * which is no mistake. */
 bool blo_image_cache_write(const char *folder, const char *path, const blo_images *images, const blo_image_key *key);
 
-/* The checksum over BYTES[COUNT]; any change of one byte changes it. */
-uint64_t blo_image_cache_checksum(const uint8_t *bytes, size_t count);
+/* How many bytes lie before the pixels in the content BYTES[COUNT] of a cache file of KEY; 0: its sizes do not add up,
+ * or it is not KEY's. */
+size_t blo_image_cache_front(const uint8_t *bytes, size_t count, const blo_image_key *key);
+
+/* Sets the checksums in FRONT[COUNT], which PIXELS[PIXEL_COUNT] follow in the file. */
+void blo_image_cache_seal(uint8_t *front, size_t count, const uint8_t *pixels, size_t pixel_count);
 
 #endif

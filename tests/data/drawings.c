@@ -95,6 +95,15 @@ void packed_add(packed *into, const char *name, const void *bytes, size_t count)
     archive_entry_free(entry);
 }
 
+void packed_link(packed *into, const char *name, const char *target) {
+    struct archive_entry *entry = archive_entry_new();
+    archive_entry_set_pathname(entry, name);
+    archive_entry_set_filetype(entry, AE_IFREG);
+    archive_entry_set_hardlink(entry, target);
+    ck_assert_int_eq(archive_write_header(into->archive, entry), ARCHIVE_OK);
+    archive_entry_free(entry);
+}
+
 uint8_t *packed_end(packed *into, size_t *count) {
     ck_assert_int_eq(archive_write_close(into->archive), ARCHIVE_OK);
     archive_write_free(into->archive);

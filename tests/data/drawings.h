@@ -26,6 +26,8 @@ typedef struct packed packed;
 /* An archive being made; packed_end() gives its bytes, which the caller frees. */
 packed *packed_begin(archive_form form);
 void packed_add(packed *into, const char *name, const void *bytes, size_t count);
+/* A hard link NAME to TARGET. */
+void packed_link(packed *into, const char *name, const char *target);
 uint8_t *packed_end(packed *into, size_t *count);
 
 /* FOLDER/NAME with these bytes; makes the folders between. */

@@ -366,6 +366,50 @@ START_TEST(cut_archives_are_refused) {
 }
 END_TEST
 
+/* Checksums guard headers of a tar, and all of what is compressed; what goes through is in parts that mean nothing. */
+START_TEST(damaged_archives_are_refused_or_it_does_not_matter) {
+    static uint8_t bytes[1 << 17];
+    blo_images *good = open_good(pack((archive_form)_i, THREE_CLASSES)), *images = NULL;
+    int refused = 0, tried = 0;
+    FILE *file = fopen(files_path("archive"), "rb");
+    const size_t count = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    for (size_t at = 0; at < count && at < 6000; at += _i == FORM_TAR ? 7 : 1) {
+        bytes[at] ^= 0x21;
+        const blo_status status =
+            blo_images_open(files_write("damaged", bytes, count), &options, &images, message, sizeof message);
+        bytes[at] ^= 0x21;
+        tried++;
+        refused += status == BLO_ERROR_FILE;
+        if (status != BLO_ERROR_FILE) {
+            ck_assert_msg(status == BLO_OK && blo_images_count(images) == 5, "byte %zu: %s", at, message);
+            check_three_classes(images);
+            ck_assert_mem_eq(blo_images_pixels(images), blo_images_pixels(good), 5 * PIXELS);
+            blo_images_destroy(images);
+        }
+    }
+    ck_assert_int_gt(refused, tried / 4);
+    blo_images_destroy(good);
+}
+END_TEST
+
+/* Cut at a block of the tar, compressed after that: only the lack of the zeros at a tar's end tells. */
+START_TEST(a_tar_without_an_end_is_refused) {
+    static uint8_t bytes[1 << 17];
+    pack(FORM_TAR, THREE_CLASSES);
+    FILE *file = fopen(files_path("archive"), "rb");
+    size_t whole = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    for (; bytes[whole - 1] == 0; whole--) {
+    }
+    whole = (whole + 511) / 512 * 512;
+    for (size_t cut = 1024; cut <= whole; cut += 512) {
+        check_refused(files_write_gzip("cut", bytes, cut), BLO_ERROR_FILE, "not a sound archive");
+    }
+    blo_images_destroy(open_good(files_write_gzip("cut", bytes, whole + 512)));
+}
+END_TEST
+
 START_TEST(archives_of_other_things_are_refused) {
     size_t count = 0;
     packed *into = packed_begin(FORM_TAR_GZ);
@@ -382,6 +426,13 @@ START_TEST(archives_of_other_things_are_refused) {
     packed_add(into, "a/fake.png", "hello", 5);
     bytes = packed_end(into, &count);
     check_refused(files_write("fake", bytes, count), BLO_ERROR_FILE, "'a/fake.png': cannot be read as PNG");
+    free(bytes);
+    into = packed_begin(FORM_TAR);
+    packed_add(into, "a/note", "hello", 5);
+    packed_link(into, "a/link", "a/note");
+    packed_link(into, "a/1.png", "a/note");
+    bytes = packed_end(into, &count);
+    check_refused(files_write("link", bytes, count), BLO_ERROR_FILE, "'a/1.png' is a link or a device, not an image");
     free(bytes);
     check_refused(files_path("nowhere"), BLO_ERROR_FILE, "cannot be opened");
     mkdir(tree, 0777);
@@ -424,6 +475,18 @@ START_TEST(bombs_are_refused) {
     list.budget = LARGE - 1;
     ck_assert_int_eq(blo_archive_read(bytes, count, &list, &report), BLO_ERROR_FILE);
     ck_assert_ptr_nonnull(strstr(message, "at 'a/note2'"));
+    free(bytes);
+    /* A zip whose directory says 100 bytes. */
+    into = packed_begin(FORM_ZIP);
+    packed_add(into, "a/note", zeros, LARGE);
+    bytes = packed_end(into, &count);
+    size_t at = count - 4;
+    for (; memcmp(bytes + at, "PK\1\2", 4) != 0; at--) {
+    }
+    memcpy(bytes + at + 24, "\144\0\0\0", 4);
+    list.budget = LARGE / 2;
+    ck_assert_int_eq(blo_archive_read(bytes, count, &list, &report), BLO_ERROR_FILE);
+    ck_assert_ptr_nonnull(strstr(message, "unpacks to more than is sound"));
     blo_image_list_free(&list);
     free(bytes);
     free(zeros);
@@ -506,6 +569,8 @@ int main(void) {
     tcase_add_test(tests, a_damaged_cache_is_rebuilt);
     tcase_add_test(tests, without_a_cache_folder_all_works);
     tcase_add_loop_test(tests, cut_archives_are_refused, 0, FORMS);
+    tcase_add_loop_test(tests, damaged_archives_are_refused_or_it_does_not_matter, FORM_TAR, FORM_ZIP);
+    tcase_add_test(tests, a_tar_without_an_end_is_refused);
     tcase_add_test(tests, archives_of_other_things_are_refused);
     tcase_add_test(tests, images_in_wrong_places_are_refused);
     tcase_add_test(tests, bombs_are_refused);

@@ -1,4 +1,4 @@
-/* libFuzzer on the cache of decoded images, past its checksum, which is set right before. */
+/* libFuzzer on the cache of decoded images, past its checksums, which are set right before. */
 #include "data/image_cache.h"
 
 #include <stdlib.h>
@@ -7,16 +7,16 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count) {
-    enum { SIDE = 3, MAGIC = 8, SUM = 8, FRONT = MAGIC + SUM };
+    enum { SIDE = 3 };
     blo_images_options options;
     blo_images_options_default(&options);
     options.image_size = SIDE;
     blo_image_key key = {.size = SIDE, .channels = 1, .invert = BLO_CHOICE_AUTO};
     uint8_t *file = malloc(count + 1);
     memcpy(file, bytes, count);
-    if (count >= FRONT) {
-        const uint64_t sum = blo_image_cache_checksum(file + FRONT, count - FRONT);
-        memcpy(file + MAGIC, &sum, sizeof sum);
+    const size_t front = blo_image_cache_front(file, count, &key);
+    if (front != 0) {
+        blo_image_cache_seal(file, front, file + front, count - front);
     }
     blo_images *images = blo_image_cache_parse(file, count, &key, &options);
     if (images == NULL) {

@@ -63,9 +63,9 @@ def models():
 
 
 def caches():
-    # As src/data/image_cache.c lays it out: the fuzzer sets the checksum.
+    # As src/data/image_cache.c lays it out: the fuzzer sets the checksums.
     side, classes, names = 3, [(1, 0), (2, 2)], b'abc'
-    head = b'bloimg1\0' + bytes(8) + bytes(32) + struct.pack('=IIII', side, 1, 0, len(classes))
+    head = b'bloimg1\0' + bytes(16) + bytes(32) + struct.pack('=IIII', side, 1, 0, len(classes))
     head += struct.pack('=QQ', len(names), sum(count for count, _ in classes))
     records = b''.join(struct.pack('=qII', count, split, length)
                        for (count, split), length in zip(classes, (1, 2)))
