@@ -171,6 +171,9 @@ static void describe(blo_lowering *lowering, blo_node *node) {
         if ((operand.row >= 0 && (long_sum || !keeps_rows(node, operand.row))) || operand.cost > MAX_COST)
             materialise(lowering, node->in[i]);
     }
+    if (node->op == BLO_OP_BROADCAST && node->rank == 4 && node->in[0]->rank == 1 &&
+        seen(lowering, node, 0).cost >= HEAVY) /* per channel of an image: once, not for every pixel */
+        materialise(lowering, node->in[0]);
     if (node->op == BLO_OP_MATMUL && lowering->device->gemm == BLO_GEMM_CLBLAST && !blo_product_is_small(node))
         materialise_operands(lowering, node);
     limit_leaves(lowering, node);
