@@ -154,6 +154,9 @@ static void describe(blo_lowering *lowering, blo_node *node) {
     if (lowering->routine && is_reduction(node) && node->count < FEW_RESULTS && !blo_reduction_is_short(node) &&
         seen(lowering, node, 0).cost >= HEAVY) /* few items, or lanes, would evaluate it all */
         materialise(lowering, node->in[0]);
+    if (node->op == BLO_OP_BROADCAST && node->rank == 4 && node->in[0]->rank == 1 &&
+        seen(lowering, node, 0).cost >= HEAVY) /* per channel of an image: once, not for every pixel */
+        materialise(lowering, node->in[0]);
     if (node->op == BLO_OP_MATMUL && lowering->device->gemm == BLO_GEMM_CLBLAST && !blo_product_is_small(node))
         materialise_operands(lowering, node);
     limit_leaves(lowering, node);

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { GOLDEN_ARRAYS = 96, GOLDEN_RANK = 4 };
+enum { GOLDEN_ARRAYS = 128, GOLDEN_RANK = 4 };
 
 typedef struct golden_array {
     char name[24];
