@@ -263,7 +263,10 @@ static void divide_text(blo_text *text, const operands *x) {
 }
 
 static void extremum_text(blo_text *text, const operands *x, char compare) {
-    blo_text_add(text, "(%s %c %s || %s != %s) ? %s : %s", x->a, compare, x->b, x->a, x->a, x->a, x->b);
+    if (x->node->dtype == BLO_FLOAT || x->node->dtype == BLO_DOUBLE) /* a NaN wins; of integers, compilers warn that none is */
+        blo_text_add(text, "(%s %c %s || %s != %s) ? %s : %s", x->a, compare, x->b, x->a, x->a, x->a, x->b);
+    else
+        blo_text_add(text, "%s %c %s ? %s : %s", x->a, compare, x->b, x->a, x->b);
 }
 
 /* A comparison as 0 or 1: in vectors true is -1. */
@@ -542,9 +545,11 @@ const char *blo_reduction_start(const blo_node *node) {
 void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value) {
     if (node->op == BLO_OP_SUM)
         blo_text_add(text, "%s += %s;\n", accumulator, value);
-    else
+    else if (node->dtype == BLO_FLOAT || node->dtype == BLO_DOUBLE)
         blo_text_add(text, "%s = (%s > %s || %s != %s) ? %s : %s;\n", accumulator, value, accumulator, value, value,
                      value, accumulator);
+    else
+        blo_text_add(text, "%s = %s > %s ? %s : %s;\n", accumulator, value, accumulator, value, accumulator);
 }
 
 void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index,
