@@ -67,7 +67,7 @@ def plain(name, row):
 def agreement(said):
     words = []
     if "losses" in said:
-        count = f" (upper iterations 1 to {said['compared']})" if said.get("of") else ""
+        count = f" (upper iterations 1 to {said['compared']} of {said['of']})" if said.get("of") else ""
         words.append(f"F to {said['losses'] or 0:.1e}{count}")
     if said.get("array"):
         arrays = said["arrays"]
@@ -226,8 +226,8 @@ def mnist_section(rows, folder):
             between = sum(count for k, count in counts.items() if k not in (1, 50))
             parts += [f"`max_loss_iter` was 1 in {counts.get(1, 0)} of them, T = 50 in {counts.get(50, 0)}, between in {between}; so a backward sweep costs what is "
                       "said above for 1, T/2 and T in those shares.", "", *drawn]
-    words = ("The run of the README, its seconds per upper iteration (mean over the run; of five runs, each beside the next fifth of the same run by the "
-             "peer, from the run's own folder).")
+    words = ("The run of the README, from its own folder by the peer as well. Times of an upper iteration: means over the run (and its median); ours from five "
+             "runs, each beside the next fifth of the peer's one.")
     section = work_section(rows, "A real run", words, ("mnist", "mnist-no-truncation"))
     return section + parts if section else (["## A real run", "", *parts] if parts else [])
 
