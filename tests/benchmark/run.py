@@ -28,6 +28,8 @@ def run_compare(w, place, rows, rounds, seconds, lock, log):
     if not programs:
         return {"note": "not run: what it needs was not measured before"}
     with tempfile.TemporaryDirectory() as folder:
+        if w.warm:
+            compare.warm(folder, programs[0], seconds, lock, log)
         found = compare.measure(folder, programs, rounds, seconds, w.tolerance, lock, log)
     row = {"programs": {}, "same": found["same"], "note": found["note"]}
     for program in programs:
@@ -35,7 +37,7 @@ def run_compare(w, place, rows, rounds, seconds, lock, log):
         first, kept = one["first"] or {}, one["rounds"]
         row["programs"][who] = {"times": {key: compare.times(found, who, key) for key in (first.get("times") or {})}, "peak_kb": one["peak_kb"]}
         last = kept[-1] if kept else first
-        for key in ("counters", "snapshots", "recomputed_steps", "max_loss_iter", "flops", "bytes"):
+        for key in ("counters", "base_kb", "snapshots", "recomputed_steps", "max_loss_iter", "flops", "bytes"):
             if key in last:
                 row["programs"][who][key] = last[key]
         if "max_loss_iters" in last:
