@@ -135,6 +135,14 @@ def agreement(folder, ours, a, theirs, b, tolerance):
     return said
 
 
+def warm(folder, program, seconds, lock=None, log=None):
+    """One round of PROGRAM for nothing: what is built then lies in caches, and takes no memory of the process that is measured."""
+    with locked(lock):
+        program.start(folder, log)
+        program.round(time.monotonic() + seconds)
+    program.end()
+
+
 def measure(folder, programs, rounds, seconds, tolerance=TOLERANCE, lock=None, log=None):
     """ROUNDS rounds of each of PROGRAMS in turn, the first of which is the yardstick of what is right, after one that warms up and is compared.
     SECONDS: no further round starts then, and a program that is still at work is ended. Gives {programs: {who: {rounds, peak_kb}}, same, note}."""
@@ -145,6 +153,8 @@ def measure(folder, programs, rounds, seconds, tolerance=TOLERANCE, lock=None, l
             with locked(lock):
                 program.start(folder, log)
                 firsts[program.who] = program.round(until)
+            if not firsts[program.who] and program is programs[0]:
+                break  # the others solve what it writes
         first = programs[0]
         for program in programs[1:]:
             a, b = firsts[first.who], firsts[program.who]
@@ -166,7 +176,7 @@ def measure(folder, programs, rounds, seconds, tolerance=TOLERANCE, lock=None, l
             program.end()
     for program in programs:
         result["programs"][program.who] = {"first": firsts.get(program.who), "rounds": kept[program.who], "peak_kb": program.peak_kb}
-    missing = [p.who for p in programs if not firsts.get(p.who)]
+    missing = [p.who for p in programs if p.who in firsts and not firsts[p.who]]
     different = [who for who, said in result["same"].items() if not said["same"]]
     done = min(len(kept[who]) for who in kept) if kept else 0
     result["note"] = "; ".join(

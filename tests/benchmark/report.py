@@ -67,7 +67,7 @@ def plain(name, row):
 def agreement(said):
     words = []
     if "losses" in said:
-        count = f" (upper iterations 1 to {said['compared']})" if said.get("of") else ""
+        count = f" (upper iterations 1 to {said['compared']} of {said['of']})" if said.get("of") else ""
         words.append(f"F to {said['losses'] or 0:.1e}{count}")
     if said.get("array"):
         arrays = said["arrays"]
@@ -191,19 +191,22 @@ def work_section(rows, title, words, names, keys=None):
 
 
 def memory_section(rows):
+    def mebibytes(kb):
+        return f"{kb / 1024:.0f} MiB" if kb else "-"
     body = []
     for name in ("linear", "mlp-20", "mlp-100", "mlp-100-fifth", "mlp-1000-256M"):
         programs = rows.get(name, {}).get("programs", {})
-        if programs.get("ours", {}).get("peak_kb"):
-            counters = programs["ours"].get("counters", {})
-            kept = programs["ours"]
-            body.append((rows[name]["title"], f"{kept['peak_kb'] / 1024:.0f} MiB", f"{counters.get('pool_bytes', 0) / (1 << 20):.0f} MiB",
-                         f"{kept.get('snapshots', '-')} of {rows[name]['facts']['steps'] + 1}", kept.get("recomputed_steps", "-"),
-                         *(f"{peak_kb(rows, name, who) / 1024:.0f} MiB" if peak_kb(rows, name, who) else "-" for who in ("higher", "jax"))))
+        mine = programs.get("ours", {})
+        if mine.get("peak_kb"):
+            body.append((rows[name]["title"], mebibytes(mine["peak_kb"]), mebibytes(mine.get("counters", {}).get("pool_bytes", 0) / 1024),
+                         f"{mine.get('snapshots', '-')} of {rows[name]['facts']['steps'] + 1}", mine.get("recomputed_steps", "-"),
+                         *(f"{mebibytes(peak_kb(rows, name, who))} ({mebibytes(programs.get(who, {}).get('base_kb'))})" if peak_kb(rows, name, who) else "-"
+                           for who in ("higher", "jax"))))
     if not body:
         return []
-    return ["## Memory", "", "Peak resident memory of the whole process, as the system counts it, over all rounds (each program does the loop and every backward "
-            "sweep of the table above), and what of it was the device pool's. Steps recomputed: in one round.", "",
+    return ["## Memory", "", "Peak resident memory of the whole process, as the system counts it, with kernels built before, over all rounds (each program does the loop and every backward "
+            "sweep of the table above); what of it is the device pool's, and of the peers, in brackets, what they held before the first round (imports and data). "
+            "Steps recomputed: in one round.", "",
             *table(("work", "clbilevel", "of it pool", "snapshots kept", "steps recomputed", "PyTorch + higher", "JAX, compiled"), body)]
 
 
@@ -226,8 +229,8 @@ def mnist_section(rows, folder):
             between = sum(count for k, count in counts.items() if k not in (1, 50))
             parts += [f"`max_loss_iter` was 1 in {counts.get(1, 0)} of them, T = 50 in {counts.get(50, 0)}, between in {between}; so a backward sweep costs what is "
                       "said above for 1, T/2 and T in those shares.", "", *drawn]
-    words = ("The run of the README, its seconds per upper iteration (mean over the run; of five runs, each beside the next fifth of the same run by the "
-             "peer, from the run's own folder).")
+    words = ("The run of the README, from its own folder by the peer as well. Times of an upper iteration: means over the run (and its median); ours from five "
+             "runs, each beside the next fifth of the peer's one.")
     section = work_section(rows, "A real run", words, ("mnist", "mnist-no-truncation"))
     return section + parts if section else (["## A real run", "", *parts] if parts else [])
 

@@ -29,11 +29,14 @@ class Surroundings:
 
 class Workload:
     """PROGRAMS: a function of the surroundings and of the rows measured before. PRODUCTS: {time's name: [(times, m, k, n), …]}, all the products that
-    the work cannot do without. RUNNER: compare.measure's stand-in where programs are no line-driven pair. LEAST: other workloads it needs first."""
+    the work cannot do without. RUNNER: compare.measure's stand-in where programs are no line-driven pair. WARM: kernels are built
+    before, by a process of its own, so that peak memory is without the compiler."""
 
-    def __init__(self, name, title, programs=None, products=None, rounds=5, seconds=300, tolerance=1e-4, runner="compare", group="work", **facts):
+    def __init__(self, name, title, programs=None, products=None, rounds=5, seconds=300, tolerance=1e-4, runner="compare", group="work", warm=False,
+                 **facts):
         self.name, self.title, self.programs, self.products = name, title, programs, products or {}
-        self.rounds, self.seconds, self.tolerance, self.runner, self.group, self.facts = rounds, seconds, tolerance, runner, group, facts
+        self.rounds, self.seconds, self.tolerance, self.runner, self.group = rounds, seconds, tolerance, runner, group
+        self.warm, self.facts = warm, facts
 
 
 # --- hyper-cleaning ---
@@ -90,9 +93,9 @@ def cleaning_workloads():
     return [
         hyper_cleaning("linear", "Hyper-cleaning, linear 784-10, 5,000 + 5,000 images, T = 100"),
         hyper_cleaning("mlp-20", "Hyper-cleaning, MLP 784-300-10, 5,000 + 5,000 images, T = 20", hidden=HIDDEN, steps=20),
-        hyper_cleaning("mlp-100", "The same MLP, T = 100, everything kept", hidden=HIDDEN, steps=100, floats=False, seconds=900),
+        hyper_cleaning("mlp-100", "The same MLP, T = 100, everything kept", hidden=HIDDEN, steps=100, floats=False, seconds=900, warm=True),
         hyper_cleaning("mlp-100-fifth", "The same MLP, T = 100, within a fifth of higher's memory", hidden=HIDDEN, steps=100, floats=False,
-                       memory=fifth_of_higher, seconds=900),
+                       memory=fifth_of_higher, seconds=900, warm=True),
         hyper_cleaning("mlp-1000-256M", "The same MLP, T = 1000, within 256 MiB", hidden=HIDDEN, steps=1000, ends=[1000], floats=False, peers=(),
                        memory=256 << 20, seconds=900),
     ]
@@ -111,7 +114,7 @@ def growth_workloads():
                                     group="growth in width", axis=hidden))
     for steps in (10, 25, 50, 100, 200):
         found.append(hyper_cleaning(f"mlp-memory-{steps}", f"MLP, memory at T = {steps}", hidden=HIDDEN, steps=steps, ends=[steps], floats=False,
-                                    rounds=1, group="memory in T", axis=steps))
+                                    rounds=1, warm=True, group="memory in T", axis=steps))
     return found
 
 

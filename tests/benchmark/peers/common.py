@@ -1,6 +1,7 @@
 """What the peers share: arrays read from and written to the benchmark's folder, and one round for each line on standard input."""
 import json
 import os
+import resource
 import sys
 import time
 
@@ -25,10 +26,10 @@ class Folder:
 
 
 def rounds(one_round):
-    """ONE_ROUND(first) for each line, its result as a line of JSON."""
-    first = True
+    """ONE_ROUND(first) for each line, its result as a line of JSON; and the most memory before the first: imports and data."""
+    first, base = True, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in sys.stdin:
-        print(json.dumps(one_round(first)), flush=True)
+        print(json.dumps({**one_round(first), "base_kb": base}), flush=True)
         first = False
 
 
