@@ -69,7 +69,7 @@ def agreement(said):
     words = []
     if "losses" in said:
         count = f" (upper iterations 1 to {said['compared']} of {said['of']})" if said.get("of") else ""
-        words.append(f"F to {said['losses'] or 0:.1e}{count}")
+        words.append(f"F to {said['losses']:.1e}{count}" if said["losses"] is not None else f"F not comparable{count}")
     if said.get("array"):
         arrays = said["arrays"]
         words.append(f"arrays to {arrays:.1e} ({said['array']})" if arrays is not None and math.isfinite(arrays) else f"arrays not comparable: {said['array']}")
