@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 double bench_now(void) {
@@ -45,13 +46,15 @@ void bench_save_values(const bench_output *output, const blo_context *context, b
 }
 
 void bench_save_results(const bench_output *output, const blo_context *context, blo_model *model, const char *prefix,
-                        bool values) {
+                        bool values, const char *but) {
     for (int i = 0; i < blo_model_count(model); i++) {
         const char *name = blo_model_name(model, i);
         const blo_tensor *value = blo_model_value(model, name);
         int64_t count = blo_tensor_count(value);
-        double *host = bench_room(count, sizeof *host);
         char file[128];
+        if (but && strlen(name) >= strlen(but) && !strcmp(name + strlen(name) - strlen(but), but))
+            continue;
+        double *host = bench_room(count, sizeof *host);
         blo_status status =
             values ? blo_model_get(model, name, host, count) : blo_model_get_gradient(model, name, host, count);
         bench_require(context, status == BLO_OK, "");

@@ -24,9 +24,9 @@ void bench_save(const bench_output *output, const char *name, blo_dtype dtype, i
 /* Every parameter of MODEL as FOLDER/NAME.npy, in its own type: what a peer starts from. */
 void bench_save_values(const bench_output *output, const blo_context *context, blo_model *model);
 /* Every gradient of MODEL (or, with VALUES, every parameter) as FOLDER/WHO_PREFIX_NAME.npy, double: what a peer's is
- * held against. */
+ * held against. Names that end with BUT (may be NULL) are left out. */
 void bench_save_results(const bench_output *output, const blo_context *context, blo_model *model, const char *prefix,
-                        bool values);
+                        bool values, const char *but);
 
 /* "key": [values], for a line of JSON. */
 void bench_print_doubles(const char *key, const double *values, int count);

@@ -125,8 +125,8 @@ static double backward(problem *p, int end) {
     double seconds = bench_now() - start;
     snprintf(prefix, sizeof prefix, "%d", end);
     if (p->rounds == 0) {
-        bench_save_results(&p->output, p->context, p->weights, prefix, false);
-        bench_save_results(&p->output, p->context, p->classifier, prefix, false);
+        bench_save_results(&p->output, p->context, p->weights, prefix, false, NULL);
+        bench_save_results(&p->output, p->context, p->classifier, prefix, false, NULL);
     }
     return seconds;
 }

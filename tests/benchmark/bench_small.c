@@ -168,8 +168,8 @@ static void iterate(problem *p, int i) {
     bench_require(p->context, done, "");
     p->ends[i] = max_loss_iter;
     if (p->rounds == 0 && i == 0) {
-        bench_save_results(&p->output, p->context, p->upper, "gradient", false);
-        bench_save_results(&p->output, p->context, p->lower, "gradient", false);
+        bench_save_results(&p->output, p->context, p->upper, "gradient", false, NULL);
+        bench_save_results(&p->output, p->context, p->lower, "gradient", false, NULL);
     }
     done = !blo_optimizer_step(p->step[0]) && !blo_optimizer_step(p->step[1]);
     if (p->numerical)
@@ -180,8 +180,8 @@ static void iterate(problem *p, int i) {
 static void save_state(const problem *p, const char *prefix) {
     if (p->rounds > 0 || p->dtype != BLO_DOUBLE)
         return;
-    bench_save_results(&p->output, p->context, p->upper, prefix, true);
-    bench_save_results(&p->output, p->context, p->lower, prefix, true);
+    bench_save_results(&p->output, p->context, p->upper, prefix, true, NULL);
+    bench_save_results(&p->output, p->context, p->lower, prefix, true, NULL);
 }
 
 static void one_round(problem *p) {

@@ -114,4 +114,9 @@ def all_marks(rows, all_products):
             found.append(Mark(f"{label}: {key}", "JAX", against(rows, workload, "jax", key), 1.0))
     for workload, label in (("mnist", "MNIST as it comes"), ("mnist-no-truncation", "MNIST --no-truncation")):
         found.append(Mark(f"{label}: upper iteration", "higher", against(rows, workload, "higher", "upper iteration"), 4.0))
+    for workload, label, least in (("few-shot-5-1", "few-shot, 5-way 1-shot", (2, 8, 4)), ("few-shot-20-5", "few-shot, 20-way 5-shot", (2.5, 12, 4))):
+        for who, peer, wanted in zip(("hoisted", "naive", "jax"), ("higher, backbone taken out by hand", "higher, backbone in the loop", "JAX"), least):
+            found.append(Mark(f"{label}: one task", peer, against(rows, workload, who, "task"), wanted))
+    found.append(Mark("few-shot, T = 50", "of the time of T = 5", ratio(seconds(rows, "few-shot-5-1-T-50", "ours", "task"), seconds(rows, "few-shot-5-1", "ours", "task")),
+                      1.3, at_most=True, unit=""))
     return found + share_marks(rows, all_products)

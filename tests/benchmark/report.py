@@ -8,7 +8,8 @@ from compare import median
 from marks import all_marks, peak_kb, products_alone, ratio, seconds
 
 NAMES = {"ours": "clbilevel", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
-         "numpy": "NumPy (OpenBLAS)"}
+         "numpy": "NumPy (OpenBLAS)", "hoisted": "PyTorch + higher, backbone out of the loop by hand",
+         "naive": "PyTorch + higher, backbone in the loop"}
 
 
 def duration(value):
@@ -68,7 +69,7 @@ def agreement(said):
     words = []
     if "losses" in said:
         count = f" (upper iterations 1 to {said['compared']} of {said['of']})" if said.get("of") else ""
-        words.append(f"F to {said['losses'] or 0:.1e}{count}")
+        words.append(f"F to {said['losses']:.1e}{count}" if said["losses"] is not None else f"F not comparable{count}")
     if said.get("array"):
         arrays = said["arrays"]
         words.append(f"arrays to {arrays:.1e} ({said['array']})" if arrays is not None and math.isfinite(arrays) else f"arrays not comparable: {said['array']}")
@@ -289,5 +290,7 @@ def write(folder, data):
              *memory_section(rows),
              *work_section(rows, "Small problems", "One upper iteration: loop, pessimistic step, truncated sweep and both updates; in the caller's hands, and of many in one "
                            "call (`blo_iapttgm_solve`; a scan over iterations in JAX).", ("numerical", "feature-weights", "feature-weights-double")),
+             *work_section(rows, "Few-shot learning", "One task of random drawings: loop with F at each step and backward sweep from T. A backbone in the loop is how the "
+                           "paper's code has it.", ("few-shot-5-1", "few-shot-20-5", "few-shot-5-1-T-50")),
              *mnist_section(rows, folder), *growth_section(rows, folder)]
     (folder / "performance.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")

@@ -220,6 +220,8 @@ def main():
     options = parse()
     place = workloads.Surroundings(options.build, options.peers, options.quick)
     kept = pathlib.Path(options.docs, "performance.json") if options.docs else None
+    if kept:
+        kept.parent.mkdir(parents=True, exist_ok=True)
     data = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {"rows": {}}
     rows, asked, bad = data["rows"], [name for name in options.only.split(",") if name], []
     with open(os.devnull if not options.docs else pathlib.Path(options.build, "benchmark.log"), "w", encoding="utf-8") as log:

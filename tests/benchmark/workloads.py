@@ -140,6 +140,28 @@ def small_workloads():
     ]
 
 
+# --- few-shot learning ---
+
+def few_shot(name, title, ways, shots, steps, filters=64):
+    arguments = (ways, shots, 15, steps, filters)
+    peers = (("hoisted", "few_shot_higher.py", (*arguments, "hoisted")), ("naive", "few_shot_higher.py", (*arguments, "naive")),
+             ("jax", "few_shot_jax.py", arguments))
+
+    def programs(place, rows):
+        del rows
+        return [place.ours("ours", "bench_few_shot", *arguments)] + [p for p in (place.peer(*peer[:2], *peer[2]) for peer in peers) if p]
+
+    return Workload(name, title, programs, group="few-shot", steps=steps)
+
+
+def few_shot_workloads():
+    return [
+        few_shot("few-shot-5-1", "One task, 5-way 1-shot, 15 queries, T = 5, ConvNet-4, 28x28", 5, 1, 5),
+        few_shot("few-shot-20-5", "One task, 20-way 5-shot, 15 queries, T = 10, ConvNet-4, 28x28", 20, 5, 10),
+        few_shot("few-shot-5-1-T-50", "One task, 5-way 1-shot, T = 50", 5, 1, 50),
+    ]
+
+
 # --- products, the real run ---
 
 # name, m, k, n, A transposed, B transposed: C[m,n] = A[m,k] B[k,n]
@@ -163,6 +185,7 @@ def all_workloads():
         Workload("products", "Products at the workloads' shapes", runner="products", group="limits"),
         *cleaning_workloads(),
         *small_workloads(),
+        *few_shot_workloads(),
         Workload("mnist", "MNIST, half of 4,000 labels wrong, 300 upper iterations of 50 steps, as it comes", runner="mnist", seconds=900, group="mnist",
                  options=[]),
         Workload("mnist-no-truncation", "The same with --no-truncation", runner="mnist", seconds=900, group="mnist", options=["--no-truncation"]),
