@@ -65,6 +65,8 @@ typedef struct blo_lower_options {
     bool truncation;               /* default true; false: max_loss_iter is T, ordinary reverse-mode unrolling */
     bool initialization_auxiliary; /* default true: z gets a gradient; false: z is no upper variable */
     bool warm_start; /* default false; true: a loop starts from the last y_T (needs initialization_auxiliary off) */
+    bool hoisting; /* default true: what a loop computes from x, y_0 and the data alone is computed once, and its adjoint is
+                      summed over the sweep and pulled back once; false: in every step */
     uint64_t memory_budget; /* bytes for the whole pool; default 0: the context's */
     blo_whole_mode whole;   /* default AUTO */
 } blo_lower_options;

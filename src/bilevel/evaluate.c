@@ -25,7 +25,8 @@ static blo_place whole(const blo_tensor *tensor) {
     return (blo_place){blo_tensor_buffer(tensor), 0};
 }
 
-static blo_place place_of(const blo_lower_solver *solver, const blo_binding *binding, blo_role role) {
+static blo_place place_of(const blo_lower_solver *solver, const blo_program *program, const blo_binding *binding,
+                          blo_role role) {
     switch (role.kind) {
     case BLO_ROLE_STATE: return binding->state[role.index];
     case BLO_ROLE_UPPER: return whole(blo_model_value_at(solver->upper, role.index));
@@ -41,6 +42,8 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_binding *bin
                 blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
         return place;
     }
+    case BLO_ROLE_HOISTED: return (blo_place){program->hoist->arrays[role.index], 0};
+    case BLO_ROLE_COTANGENT: return binding->cotangents[role.index];
     case BLO_ROLE_CARRY:
     case BLO_ROLE_KEPT: break;
     }
@@ -59,7 +62,7 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
         status = blo_buffer_write(solver->context, solver->number, 0, sizeof binding->steps, &binding->steps);
     for (int i = 0; i < inputs; i++)
         if (blo_plan_uses_input(plan, i))
-            places[i] = place_of(solver, binding, program->roles[i]);
+            places[i] = place_of(solver, program, binding, program->roles[i]);
     if (status == BLO_OK)
         status = blo_plan_prepare(plan, &solver->store, places,
                                   blo_stamp(binding->data, binding->target, binding->named, program->key.n_named),
@@ -77,6 +80,8 @@ static blo_status evaluate(blo_lower_solver *solver, const blo_key *key, const b
         status = blo_program_plan(solver, program);
     if (status == BLO_OK)
         status = blo_solver_prepare(solver);
+    if (status == BLO_OK)
+        status = blo_hoist_run(solver, program, binding);
     if (status == BLO_OK)
         status = blo_program_run(solver, program, program->plan, binding, &(blo_place){solver->value, 0});
     return status == BLO_OK ? blo_solver_read_value(solver, value) : status;
@@ -108,7 +113,7 @@ blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_object
         status = blo_key_make(solver, BLO_PROGRAM_SCALAR, objective, user, data, target, trajectory->named,
                               trajectory->n_named, &key);
     if (status == BLO_OK) {
-        const blo_binding binding = {places, trajectory->initial, data, target, trajectory->named, k};
+        const blo_binding binding = {places, trajectory->initial, data, target, trajectory->named, k, NULL};
         status = evaluate(solver, &key, &binding, value);
     }
     blo_key_free(&key);
@@ -139,7 +144,7 @@ blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective,
             places[i] = whole(blo_model_value_at(solver->lower, i));
         for (int i = 0; i < solver->n_named; i++) /* borrowed for this call */
             named[i] = (blo_watched){.tensor = solver->named[i].tensor, .per_step = solver->named[i].per_step};
-        const blo_binding binding = {places, places, data, target, named, 0};
+        const blo_binding binding = {places, places, data, target, named, 0, NULL};
         status = evaluate(solver, &key, &binding, value);
     }
     blo_key_free(&key);

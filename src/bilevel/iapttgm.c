@@ -85,6 +85,10 @@ static void place_outputs(const blo_trajectory *trajectory, const blo_program *o
             outputs[slot] =
                 carry >= 0 ? blo_loop_carry(trajectory->loop, carry) : (blo_place){trajectory->direct[i], 0};
     }
+    const blo_hoist *hoist = objective->hoist;
+    for (int i = 0; hoist && i < hoist->n; i++)
+        if (hoist->slot[i] >= 0)
+            outputs[hoist->slot[i]] = (blo_place){hoist->cotangents[i], 0};
 }
 
 /* Carries that F's gradient does not write start at zero: the optimizer's arrays, and parameters that F does not
@@ -106,6 +110,9 @@ static blo_status zero_carries(blo_trajectory *trajectory, const blo_program *ob
     for (int i = 0; status == BLO_OK && i < step->n_lower; i++)
         if (step->initial_slot[i] >= 0 && objective->initial_slot[i] < 0)
             status = zero_carry(trajectory, step->initial_slot[i]);
+    for (int i = 0; status == BLO_OK && step->hoist && i < step->hoist->n; i++)
+        if (step->hoist->slot[i] >= 0)
+            status = zero_carry(trajectory, step->hoist->slot[i]);
     return status;
 }
 
@@ -126,7 +133,7 @@ static blo_status check_start(const blo_trajectory *trajectory, const blo_progra
 }
 
 /* Queues the gradient of F at y_K into the carries, and its check. */
-static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *objective, blo_tensor *data,
+static blo_status start_sweep(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data,
                               blo_tensor *target, int k) {
     blo_lower_solver *solver = trajectory->solver;
     blo_place *state = blo_solver_room(solver, BLO_ROOM_STATE, trajectory->n_state + objective->n_output);
@@ -143,8 +150,10 @@ static blo_status start_sweep(blo_trajectory *trajectory, const blo_program *obj
     if (status == BLO_OK)
         status = zero_carries(trajectory, objective);
     if (status == BLO_OK) {
-        const blo_binding binding = {state, trajectory->initial, data, target, trajectory->named, k};
-        status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
+        const blo_binding binding = {state, trajectory->initial, data, target, trajectory->named, k, NULL};
+        status = blo_hoist_run(solver, objective, &binding);
+        if (status == BLO_OK)
+            status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
     }
     if (status == BLO_OK)
         status = check_start(trajectory, objective, k);
@@ -169,14 +178,53 @@ static blo_status add_own(const blo_trajectory *trajectory, int carry, int slot,
     return slot >= 0 ? add(trajectory, (blo_place){trajectory->direct[direct], 0}, gradient) : BLO_OK;
 }
 
+/* What reached the parameters through what is hoisted, by the step's prologue and by F's. */
+static blo_status pull_back(const blo_trajectory *trajectory, blo_program *objective, blo_tensor *data,
+                            blo_tensor *target, int k) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_program *step = trajectory->step;
+    blo_place cotangents[BLO_MOST_HOISTED] = {{0}};
+    blo_binding binding = {.initial = trajectory->initial,
+                           .data = trajectory->train_data.tensor,
+                           .target = trajectory->train_target.tensor,
+                           .named = trajectory->named};
+    for (int i = 0; step->hoist && i < step->hoist->n; i++)
+        if (step->hoist->slot[i] >= 0)
+            cotangents[i] = blo_loop_carry(trajectory->loop, step->hoist->slot[i]);
+    blo_status status = blo_hoist_pull(solver, step, &binding, cotangents, k);
+    for (int i = 0; objective->hoist && i < objective->hoist->n; i++)
+        cotangents[i] = (blo_place){objective->hoist->cotangents[i], 0};
+    binding.data = data;
+    binding.target = target;
+    return status == BLO_OK ? blo_hoist_pull(solver, objective, &binding, cotangents, k) : status;
+}
+
+/* Adds what the prologues of the step and of F gave parameter I of x, or of z. */
+static blo_status add_pulled(const blo_trajectory *trajectory, const blo_program *objective, bool upper, int i,
+                             blo_tensor *gradient) {
+    const blo_hoist *hoists[] = {trajectory->step->hoist, objective->hoist};
+    blo_status status = BLO_OK;
+    for (int j = 0; j < 2 && status == BLO_OK; j++) {
+        if (!hoists[j] || !hoists[j]->pullback)
+            continue;
+        const int output = upper ? hoists[j]->upper_output[i] : hoists[j]->initial_output[i];
+        if (output >= 0)
+            status = add(trajectory, (blo_place){hoists[j]->pulled[output], 0}, gradient);
+    }
+    return status;
+}
+
 /* g_x into the upper model's gradients; g_z, lambda and what reached y_0 directly, into the lower model's. */
 static blo_status commit(const blo_trajectory *trajectory, const blo_program *objective) {
     const blo_lower_solver *solver = trajectory->solver;
     const blo_program *step = trajectory->step;
     blo_status status = BLO_OK;
-    for (int i = 0; status == BLO_OK && i < step->n_upper; i++)
-        status = add_own(trajectory, step->upper_slot[i], objective->upper_slot[i], i,
-                         blo_model_gradient_at(solver->upper, i));
+    for (int i = 0; status == BLO_OK && i < step->n_upper; i++) {
+        blo_tensor *gradient = blo_model_gradient_at(solver->upper, i);
+        status = add_own(trajectory, step->upper_slot[i], objective->upper_slot[i], i, gradient);
+        if (status == BLO_OK)
+            status = add_pulled(trajectory, objective, true, i, gradient);
+    }
     if (!solver->options.initialization_auxiliary)
         return status;
     for (int i = 0; status == BLO_OK && i < step->n_lower; i++) {
@@ -185,6 +233,8 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
         if (status == BLO_OK)
             status =
                 add_own(trajectory, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, gradient);
+        if (status == BLO_OK)
+            status = add_pulled(trajectory, objective, false, i, gradient);
     }
     return status;
 }
@@ -215,7 +265,11 @@ static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor 
     if (status == BLO_OK)
         status = blo_program_adjoint(solver, objective);
     if (status == BLO_OK)
+        status = blo_hoist_prepare(solver, objective, true);
+    if (status == BLO_OK)
         status = blo_solver_prepare(solver);
+    if (status == BLO_OK)
+        status = blo_trajectory_hoist(trajectory, false);
     if (status == BLO_OK)
         status = start_sweep(trajectory, objective, data, target, k);
     bool used[BLO_MOST_LEVELS + 1];
@@ -228,6 +282,8 @@ static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor 
                                             &trajectory->train_data, &trajectory->train_target);
     if (status == BLO_OK)
         status = blo_loop_sweep(trajectory->loop, steps, adjoints, k, blo_model_dtype(solver->lower));
+    if (status == BLO_OK)
+        status = pull_back(trajectory, objective, data, target, k);
     return status == BLO_OK ? commit(trajectory, objective) : status;
 }
 

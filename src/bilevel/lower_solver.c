@@ -13,7 +13,8 @@ void blo_lower_options_default(blo_lower_options *options) {
     *options = (blo_lower_options){.lower_loop = DEFAULT_LOWER_LOOP,
                                    .acquire_max_loss = true,
                                    .truncation = true,
-                                   .initialization_auxiliary = true};
+                                   .initialization_auxiliary = true,
+                                   .hoisting = true};
     blo_optimizer_options_default(&options->optimizer, BLO_SGD);
 }
 

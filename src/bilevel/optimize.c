@@ -13,6 +13,8 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
         status = blo_program_plan(solver, *program);
     if (status == BLO_OK) /* made now, so that its scratch is known before the loop takes what is left of the budget */
         status = blo_program_adjoint(solver, *program);
+    if (status == BLO_OK)
+        status = blo_hoist_prepare(solver, *program, true);
     return status;
 }
 
@@ -21,8 +23,15 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
 static blo_status build_plans(const blo_trajectory *trajectory) {
     const blo_levels *levels = trajectory->step->levels;
     bool steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
-    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 2] = {trajectory->observe->plan, trajectory->observe->adjoint};
+    const blo_hoist *hoists[] = {trajectory->step->hoist, trajectory->observe->hoist};
+    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6] = {trajectory->observe->plan, trajectory->observe->adjoint};
     int n = 2;
+    for (int i = 0; i < 2; i++) {
+        if (hoists[i])
+            plans[n++] = hoists[i]->prologue;
+        if (hoists[i] && hoists[i]->pullback)
+            plans[n++] = hoists[i]->pullback;
+    }
     blo_loop_levels(trajectory->loop, steps, adjoints);
     for (int level = 0; level <= levels->n; level++) {
         if (steps[level])
@@ -58,12 +67,26 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
     return status;
 }
 
+/* Twice what plans keep of fixed data: it is kept if half of what the pool has left has room for it, and a loop that took
+ * all would have every step pack its data again. */
+static uint64_t spare_for(const blo_program *step, const blo_program *observe) {
+    return 2 * (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) +
+                blo_plan_kept_bytes(observe->plan));
+}
+
 static uint64_t larger(uint64_t bytes, const blo_plan *plan) {
     return blo_plan_scratch_bytes(plan) > bytes ? blo_plan_scratch_bytes(plan) : bytes;
 }
 
 static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {
     uint64_t largest = larger(larger(0, observe->plan), observe->adjoint);
+    const blo_hoist *hoists[] = {step->hoist, observe->hoist};
+    for (int i = 0; i < 2; i++) {
+        if (hoists[i])
+            largest = larger(largest, hoists[i]->prologue);
+        if (hoists[i] && hoists[i]->pullback)
+            largest = larger(largest, hoists[i]->pullback);
+    }
     for (int level = 0; level <= step->levels->n; level++)
         largest = larger(larger(largest, step->levels->steps[level]), step->levels->adjoints[level]);
     return largest;
@@ -122,6 +145,7 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
                                     .observed = blo_model_dtype(solver->lower),
                                     .scratch_bytes = scratch_bytes,
                                     .budget = solver->options.memory_budget,
+                                    .spare_bytes = spare_for(step, trajectory->observe),
                                     .n_levels = levels->n,
                                     .keep_bytes = levels->bytes,
                                     .step_cost = levels->step_cost,
@@ -136,12 +160,15 @@ static blo_source fixed(const blo_tensor *tensor) {
     return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {blo_tensor_buffer(tensor), 0}};
 }
 
-static blo_source source_of(const blo_trajectory *trajectory, const blo_watched *data, const blo_watched *target,
-                            blo_role role) {
+static blo_source source_of(const blo_trajectory *trajectory, const blo_program *program, const blo_watched *data,
+                            const blo_watched *target, blo_role role) {
     switch (role.kind) {
     case BLO_ROLE_STATE: return (blo_source){.kind = BLO_SOURCE_STATE, .index = role.index};
     case BLO_ROLE_CARRY: return (blo_source){.kind = BLO_SOURCE_CARRY, .index = role.index};
     case BLO_ROLE_KEPT: return (blo_source){.kind = BLO_SOURCE_KEPT, .index = role.index};
+    case BLO_ROLE_HOISTED:
+        return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {program->hoist->arrays[role.index], 0}};
+    case BLO_ROLE_COTANGENT: break;
     case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
     case BLO_ROLE_INITIAL: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
     case BLO_ROLE_DATA: return fixed(data->tensor);
@@ -171,7 +198,7 @@ static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program 
     for (int i = 0; i < inputs; i++) {
         made[i] = (blo_source){.kind = BLO_SOURCE_UNUSED};
         if (blo_plan_uses_input(plan, i))
-            made[i] = source_of(trajectory, data, target, program->roles[i]);
+            made[i] = source_of(trajectory, program, data, target, program->roles[i]);
     }
     return BLO_OK;
 }
@@ -341,6 +368,8 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     blo_trajectory_stages(trajectory, steps, NULL);
     blo_loop_levels(trajectory->loop, used, NULL);
     blo_status status = write_start(trajectory);
+    if (status == BLO_OK)
+        status = blo_trajectory_hoist(trajectory, true);
     for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
         if (used[level])
             status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,

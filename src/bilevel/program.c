@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hoist.h"
 #include "levels.h"
 #include "solver.h"
 
@@ -92,6 +93,7 @@ void blo_program_free(blo_program *program) {
     free(program->initial_slot);
     free(program->adjoint_outputs);
     blo_levels_free(program->levels);
+    blo_hoist_free(program->hoist);
     free(program);
 }
 
@@ -160,7 +162,8 @@ blo_status blo_program_plan(blo_lower_solver *solver, blo_program *program) {
     return blo_program_lower(solver, program, program->n_state, program->next_state, false, &program->plan);
 }
 
-/* The parameters whose gradients the program gives, in the order of their slots, after the first N of WRT. */
+/* The parameters and hoisted values whose gradients the program gives, in the order of their slots, after the first N of
+ * WRT. */
 static void collect_slots(const blo_program *program, int n, blo_node **wrt) {
     for (int i = 0; i < program->n_upper; i++)
         if (program->upper_slot[i] >= 0)
@@ -168,6 +171,9 @@ static void collect_slots(const blo_program *program, int n, blo_node **wrt) {
     for (int i = 0; i < program->n_lower; i++)
         if (program->initial_slot[i] >= 0)
             wrt[n++] = program->initial[i];
+    for (int i = 0; program->hoist && i < program->hoist->n; i++)
+        if (program->hoist->slot[i] >= 0)
+            wrt[n++] = program->hoist->inputs[i];
 }
 
 /* Carries [n_carry]: lambda of each state array, then the sums of the parameters' gradients. One adjoint step:

@@ -18,7 +18,9 @@ typedef enum blo_role_kind {
     BLO_ROLE_STEP,
     BLO_ROLE_NAMED, /* named input INDEX */
     BLO_ROLE_CARRY, /* adjoint array INDEX */
-    BLO_ROLE_KEPT   /* array INDEX that the step kept (levels.h) */
+    BLO_ROLE_KEPT,  /* array INDEX that the step kept (levels.h) */
+    BLO_ROLE_HOISTED,  /* value INDEX of the prologue (hoist.h) */
+    BLO_ROLE_COTANGENT /* its adjoint, in the pullback */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -72,6 +74,7 @@ typedef struct blo_program {
     int n_carry;                /* STEP */
     int n_output;               /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
     blo_plan *plan, *adjoint;   /* NULL until asked for; their kernels are built when they are first queued */
+    struct blo_hoist *hoist;    /* what is computed once for a loop; NULL: nothing */
     struct blo_levels *levels;  /* STEP: NULL until asked for */
     blo_node **adjoint_outputs; /* [n_carry] or [n_output] nodes, as ADJOINT computes them */
 } blo_program;

@@ -100,7 +100,7 @@ blo_status blo_small_find(blo_trajectory *trajectory, blo_small **result) {
     blo_lower_solver *solver = trajectory->solver;
     blo_loop_memory memory;
     *result = NULL;
-    if (solver->options.whole == BLO_WHOLE_OFF)
+    if (solver->options.whole == BLO_WHOLE_OFF || trajectory->step->hoist || trajectory->observe->hoist)
         return BLO_OK;
     if (!blo_loop_memory_of(trajectory->loop, &memory)) /* snapshots are thinned */
         return solver->options.whole == BLO_WHOLE_ON

@@ -2,6 +2,7 @@
 #ifndef BLO_BILEVEL_SOLVER_H
 #define BLO_BILEVEL_SOLVER_H
 
+#include "hoist.h"
 #include "levels.h"
 #include "optim/step.h"
 #include "program.h"
@@ -98,6 +99,7 @@ typedef struct blo_binding {
     blo_tensor *data, *target;
     const blo_watched *named; /* [n_named] */
     int32_t steps;            /* done; per-step inputs give the row before it, the first for 0 */
+    const blo_place *cotangents; /* of what is hoisted; for a pullback only */
 } blo_binding;
 
 void blo_solver_release(blo_lower_solver *solver);
@@ -152,6 +154,8 @@ blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *pl
                                   const blo_watched *data, const blo_watched *target);
 /* The loop's stages by level, [BLO_MOST_LEVELS + 1] each; either may be NULL. */
 void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, blo_stage *adjoints);
+/* Queues the prologues of the loop's step, and of F at its validation data, where their results are not there. */
+blo_status blo_trajectory_hoist(blo_trajectory *trajectory, bool observe);
 /* Places of the state after K steps, [n_state]. */
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
 /* A place as something to write to. */

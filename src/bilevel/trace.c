@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hoist.h"
 #include "solver.h"
 
 /* What blo_state.inputs points to. */
@@ -161,6 +162,8 @@ static void number_slots(const blo_lower_solver *solver, blo_program *program) {
         bool flows = solver->options.initialization_auxiliary && any_depends(program, program->initial[i]);
         program->initial_slot[i] = flows ? next++ : -1;
     }
+    for (int i = 0; program->hoist && i < program->hoist->n; i++)
+        program->hoist->slot[i] = program->hoist->flows[i] ? next++ : -1;
     program->n_carry = is_step ? next : 0;
     program->n_output = is_step ? 0 : next;
 }
@@ -186,6 +189,8 @@ blo_status blo_program_trace(blo_lower_solver *solver, blo_program *program, con
     status = blo_graph_status(program->graph);
     if (status != BLO_OK)
         return blo_fail(context, status, "%s: %s", what, blo_graph_error(program->graph));
-    number_slots(solver, program);
-    return BLO_OK;
+    status = blo_hoist_split(solver, program);
+    if (status == BLO_OK)
+        number_slots(solver, program);
+    return status;
 }

@@ -131,6 +131,18 @@ void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, b
     }
 }
 
+blo_status blo_trajectory_hoist(blo_trajectory *trajectory, bool observe) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_binding binding = {.initial = trajectory->initial,
+                           .data = trajectory->train_data.tensor,
+                           .target = trajectory->train_target.tensor,
+                           .named = trajectory->named};
+    blo_status status = blo_hoist_run(solver, trajectory->step, &binding);
+    binding.data = trajectory->validate_data.tensor;
+    binding.target = trajectory->validate_target.tensor;
+    return status == BLO_OK && observe ? blo_hoist_run(solver, trajectory->observe, &binding) : status;
+}
+
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places) {
     const int steps = trajectory->solver->options.lower_loop;
     blo_status status = check_ran(trajectory);
@@ -144,6 +156,8 @@ blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *p
     bool kept = k == 0 || k == steps || report.snapshots == steps + 1;
     if (!kept) /* it may have to be computed again, from what the loop read then */
         status = blo_trajectory_ready(trajectory);
+    if (!kept && status == BLO_OK)
+        status = blo_trajectory_hoist(trajectory, false);
     blo_stage stages[BLO_MOST_LEVELS + 1];
     blo_trajectory_stages(trajectory, stages, NULL);
     return status == BLO_OK ? blo_loop_state(trajectory->loop, stages, k, places) : status;

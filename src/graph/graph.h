@@ -135,6 +135,11 @@ void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
 blo_status blo_graph_substitute(int m, blo_node *const *from, blo_node *const *to, int n, blo_node *const *outputs,
                                 blo_node **results);
 
+/* FOUND[*n_found], at most MOST: the largest values that do not depend on the M nodes VARYING (NULLs are left out) among
+ * what the N outputs compute from them and from these, each of at least LEAST operations. Errors: MEMORY (the graph's). */
+blo_status blo_graph_invariants(int n, blo_node *const *outputs, int m, blo_node *const *varying, double least,
+                                int most, blo_node **found, int *n_found);
+
 /* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not movement,
  * not a product), of a node, of all that the outputs depend on. */
 bool blo_is_convolution(const blo_node *node);

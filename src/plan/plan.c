@@ -331,6 +331,13 @@ uint64_t blo_plan_scratch_bytes(const blo_plan *plan) {
     return plan->scratch_bytes;
 }
 
+uint64_t blo_plan_kept_bytes(const blo_plan *plan) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < plan->n_arrays; i++)
+        bytes += plan->arrays[i].kept ? plan->arrays[i].bytes : 0;
+    return bytes;
+}
+
 /* --- running --- */
 
 static blo_status call_library(blo_plan *plan, blo_plan_step *step, const blo_place *places) {

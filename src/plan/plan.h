@@ -43,6 +43,8 @@ int blo_plan_launches(const blo_plan *plan);
 /* Bytes of scratch the plan needs while it runs; plans that run one after another may share one. */
 uint64_t blo_plan_scratch_bytes(const blo_plan *plan);
 
+/* Bytes of what depends on the fixed inputs only. */
+uint64_t blo_plan_kept_bytes(const blo_plan *plan);
 /* Computes what depends on the fixed inputs only (packed operands of products) once and keeps it in STORE, which
  * outlives the plan, for the runs that follow; where the pool has no room to spare within BUDGET (0: the context's) each
  * run computes it anew, to the same bits. STAMP tells the inputs' contents apart: with the stamp of the last time
