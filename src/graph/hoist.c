@@ -32,17 +32,17 @@ static void mark_varying(const blo_graph *graph, int n_nodes, int m, blo_node *c
     }
 }
 
-/* Takes NODE, or of what it is computed from that which is worth it. */
-static void take(blo_node *node, double least, int most, blo_node **found, int *n) {
+/* Takes NODE, or of what it is computed from that which is worth it. SEEN[id]: it was looked at. */
+static void take(blo_node *node, double least, int most, bool *seen, blo_node **found, int *n) {
     node = moved(node);
-    for (int i = 0; i < *n; i++)
-        if (found[i] == node)
-            return;
+    if (seen[node->id])
+        return;
+    seen[node->id] = true;
     if (*n < most && is_worth_it(node, least))
         found[(*n)++] = node;
     else
         for (int i = 0; i < node->n_in; i++)
-            take(node->in[i], least, most, found, n);
+            take(node->in[i], least, most, seen, found, n);
 }
 
 blo_status blo_graph_invariants(int n, blo_node *const *outputs, int m, blo_node *const *varying, double least,
@@ -52,19 +52,21 @@ blo_status blo_graph_invariants(int n, blo_node *const *outputs, int m, blo_node
         return BLO_OK;
     blo_graph *graph = outputs[0]->graph;
     const int n_nodes = blo_graph_nodes(graph);
-    bool *live = calloc((size_t)n_nodes + 1, sizeof *live), *varies = calloc((size_t)n_nodes + 1, sizeof *varies);
-    if (live && varies) {
+    bool *live = calloc((size_t)n_nodes + 1, sizeof *live), *varies = calloc((size_t)n_nodes + 1, sizeof *varies),
+         *seen = calloc((size_t)n_nodes + 1, sizeof *seen);
+    if (live && varies && seen) {
         blo_graph_mark_live(n, outputs, live);
         mark_varying(graph, n_nodes, m, varying, varies);
         for (int id = 0; id < n_nodes; id++) {
             const blo_node *node = blo_graph_node(graph, id);
             for (int i = 0; live[id] && varies[id] && i < node->n_in; i++)
                 if (!varies[node->in[i]->id])
-                    take(node->in[i], least, most, found, n_found);
+                    take(node->in[i], least, most, seen, found, n_found);
         }
     } else
         blo_graph_fail(graph, BLO_ERROR_MEMORY, "no host memory to look through %d nodes", n_nodes);
     free(live);
     free(varies);
+    free(seen);
     return blo_graph_status(graph);
 }
