@@ -20,25 +20,33 @@
 #define PLACE_ROW(r) const ulong place##r = min((ulong)r, rows - 1) * a_step;
 #else
 #define A(r) ap[r]
-#define A_STEP (ROW_WAY == PACKED ? TM : a_step)
+#define A_STEP (ROW_WAY != PACKED ? a_step : COLUMN_WAY == ALONG_K ? W : TM)
 #endif
 #define B_STEP (COLUMN_WAY == PACKED ? TN : b_step)
+#define CLEAR(l) V turn##l = 0;
+#define WHOLE (TM <= W ? TM : 0) /* rows of a tile that is turned in registers; others are not */
 #if SWAPPED
-#define LINE(r) line[r]
-#define SAVE1(r, v) VSTORE(acc##r##_##v, v, line[r]);
-#define SAVE(r) FOR_VECTORS(SAVE1, r)
+#define LINE1(r, v) VSTORE(acc##r##_##v, v, line[r]);
+#define LINE(r) FOR_VECTORS(LINE1, r)
+#define TAKE(r, v) turn##r = acc##r##_##v;
+#define GIVE(r, v) acc##r##_##v = turn##r;
+#define IF_MINE(l, v) if (v * W + l >= lane_from && v * W + l < lane_to)
+#define PUT_LANE(l, v) IF_MINE(l, v) { PUT_TILE(turn##l, c + (column + v * W + l) * m + row) }
+#define GET_LANE(l, v) IF_MINE(l, v) { GET_TILE(turn##l, c + (column + v * W + l) * m + row) }
+#define SAVE_TURNED(r, v) { FOR_LANES(CLEAR) FOR_ROWS_OF(TAKE, v) TURN FOR_LANES_OF(PUT_LANE, v) }
+#define RESUME_TURNED(r, v) { FOR_LANES(CLEAR) FOR_LANES_OF(GET_LANE, v) TURN FOR_ROWS_OF(GIVE, v) }
 #define RESUME1(r, v) acc##r##_##v = VLOAD(v, line[r]);
 #define RESUME(r) FOR_VECTORS(RESUME1, r)
 #else
 #define KEEP1(r, v) VSTORE(acc##r##_##v, v, at);
-#define SAVE1(r, v) VSTORE(acc##r##_##v, v, line);
+#define LINE1(r, v) VSTORE(acc##r##_##v, v, line);
 #define SAVE(r) \
     if (r < rows) { \
         __global T *at = c + (row + r) * n + column; \
         if (lane_to - lane_from == TN) { \
             FOR_VECTORS(KEEP1, r) \
         } else { \
-            FOR_VECTORS(SAVE1, r) \
+            FOR_VECTORS(LINE1, r) \
             for (uint j = lane_from; j < lane_to; j++) \
                 at[j] = line[j]; \
         } \
@@ -57,6 +65,12 @@
         } \
     }
 #endif
+#if COLUMN_WAY == ALONG_K
+#define PLACE_LANE(l) const ulong place##l = min((ulong)l, n - 1 - column) * b_step;
+#define STEP_TURNED(l) turn##l = fma((V)(bp[place##l]), y, turn##l);
+#define PUT_ROW(l) if (l < lane_to) { PUT_TILE(turn##l, c + (column + l) * m + row) }
+#define FINISH(r) acc##r##_0 = turn##r;
+#endif
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     __global const T *restrict a, const ulong a_offset, __global const S *restrict b, const ulong b_offset,
@@ -70,9 +84,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     const ulong first_panel = get_global_id(0) * group, last_panel = min(first_panel + group, panels_m);
     const ulong first = get_global_id(1) * columns, last = min(first + columns, panels_n);
 #ifndef EPILOGUE
-#if SWAPPED
+#if SWAPPED && COLUMN_WAY != ALONG_K
     T line[TM][TN];
-#else
+#elif !SWAPPED
     T line[TN];
 #endif
     c += c_offset + z * m * n;
@@ -87,13 +101,18 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 const ulong column = q * TN;
                 const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
                 __global const S *restrict bp = b + b_offset + ((item * panels_n + q) * k + start) * TN;
+#elif COLUMN_WAY == ALONG_K
+                const ulong column = q * TN;
+                const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
+                __global const S *restrict bp = b + b_offset + item * b_batch + column * b_step + start;
+                FOR_LANES(PLACE_LANE)
 #else /* the last panel reaches back, so that it reads nothing beyond the line */
                 const ulong column = min(q * TN, n - TN);
                 const uint lane_from = (uint)(q * TN - column), lane_to = TN;
                 __global const S *restrict bp = b + b_offset + item * b_batch + start * b_step + column;
 #endif
 #if ROW_WAY == PACKED
-                __global const T *restrict ap = a + a_offset + ((item * panels_m + panel) * k + start) * TM;
+                __global const T *restrict ap = a + a_offset + ((item * panels_m + panel) * k + start) * A_STEP;
 #elif ROW_WAY == ALONG_TILE
                 __global const T *restrict ap = a + a_offset + item * a_batch + start * a_step + row;
 #else
@@ -101,14 +120,40 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 FOR_ROWS(PLACE_ROW)
 #endif
                 FOR_ROWS(DECLARE)
+#if COLUMN_WAY == ALONG_K
+                FOR_LANES(CLEAR)
+                for (ulong i = start; i < stop; i++) {
+                    const V y = VLOAD(0, ap);
+                    FOR_LANES(STEP_TURNED)
+                    ap += A_STEP;
+                    bp++;
+                }
+#if SWAPPED && !defined(EPILOGUE)
+                FOR_LANES(PUT_ROW)
+#else
+                TURN
+                FOR_ROWS(FINISH)
+#ifdef EPILOGUE
+                EPILOGUE
+#else
+                FOR_ROWS(SAVE)
+#endif
+#endif
+#else
 #ifndef EPILOGUE
                 if (start > from) {
 #if SWAPPED
-                    for (uint j = lane_from; j < lane_to; j++)
-                        for (uint r = 0; r < rows; r++)
-                            line[r][j] = c[(column + j) * m + row + r];
-#endif
+                    if (rows == WHOLE) {
+                        FOR_VECTORS(RESUME_TURNED, 0)
+                    } else {
+                        for (uint j = lane_from; j < lane_to; j++)
+                            for (uint r = 0; r < rows; r++)
+                                line[r][j] = c[(column + j) * m + row + r];
+                        FOR_ROWS(RESUME)
+                    }
+#else
                     FOR_ROWS(RESUME)
+#endif
                 }
 #endif
                 for (ulong i = start; i < stop; i++) {
@@ -119,18 +164,17 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 }
 #ifdef EPILOGUE
                 EPILOGUE
+#elif SWAPPED
+                if (rows == WHOLE) {
+                    FOR_VECTORS(SAVE_TURNED, 0)
+                } else {
+                    FOR_ROWS(LINE)
+                    for (uint j = lane_from; j < lane_to; j++)
+                        for (uint r = 0; r < rows; r++)
+                            c[(column + j) * m + row + r] = line[r][j];
+                }
 #else
                 FOR_ROWS(SAVE)
-#if SWAPPED
-                for (uint j = lane_from; j < lane_to; j++) {
-                    __global T *at = c + (column + j) * m + row;
-                    if (rows == TM)
-                        for (uint r = 0; r < TM; r++)
-                            at[r] = line[r][j];
-                    else
-                        for (uint r = 0; r < rows; r++)
-                            at[r] = line[r][j];
-                }
 #endif
 #endif
             }
@@ -146,10 +190,23 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef A_STEP
 #undef PLACE_ROW
 #undef B_STEP
+#undef LINE1
 #undef LINE
-#undef SAVE1
-#undef SAVE
-#undef KEEP1
-#undef TAKE1
+#undef CLEAR
+#undef WHOLE
+#undef TAKE
+#undef GIVE
+#undef IF_MINE
+#undef PUT_LANE
+#undef GET_LANE
+#undef SAVE_TURNED
+#undef RESUME_TURNED
 #undef RESUME1
 #undef RESUME
+#undef KEEP1
+#undef SAVE
+#undef TAKE1
+#undef PLACE_LANE
+#undef STEP_TURNED
+#undef PUT_ROW
+#undef FINISH

@@ -19,6 +19,7 @@ enum {
     LONG_K = 768,           /* beyond this a panel leaves the cache before it is used again: blocks of K_BLOCK */
     K_BLOCK = 512,          /* elements of k */
     ROWS_BYTES = 512 << 10, /* of the row operand that stay in a core's cache */
+    SHORT_K = 64,           /* packing for so few uses of each element costs as much as the product */
     PACK_BLOCK = 256        /* elements along k that one item of a pack takes */
 };
 
@@ -40,28 +41,43 @@ static int split_of(const blo_gemm_shape *shape) {
     return (int)(split < 1 ? 1 : split > MOST_SPLITS ? MOST_SPLITS : split);
 }
 
-/* Which operand lies along the vectors: that of the longer side where the other is short, unless its lines run along k
- * and packing it would cost as much as the product; that of bytes, which are converted as vectors. */
-static bool is_swapped(const blo_gemm_shape *shape, const blo_gemm_operand *a, const blo_gemm_operand *b) {
-    bool narrow = shape->m <= NARROW || shape->n <= NARROW;
-    if (!narrow)
-        return a->bytes && !b->bytes;
-    const blo_gemm_operand *longer = shape->m > shape->n ? a : b;
-    bool as_rows = longer->in_place && longer->along_k && !longer->fixed;
-    return (shape->m > shape->n) != as_rows;
+/* Lanes that a vector has where a register holds one, and where it holds one of the wide form. */
+static int lanes_of(bool wide, blo_dtype dtype) {
+    return (int)((wide ? 64 : 32) / blo_dtype_size(dtype));
+}
+
+/* May the long operand be read in place along k, and the tile turned in registers? The short side must fit a vector. */
+static bool turns(bool wide, const blo_gemm_shape *shape, const blo_gemm_operand *longer) {
+    int64_t shorter = shape->m < shape->n ? shape->m : shape->n;
+    return longer->in_place && longer->along_k && !longer->fixed && !longer->bytes &&
+           shorter <= lanes_of(wide, shape->dtype);
+}
+
+/* Is A the operand along the lanes? That is the operand of bytes, which are converted as vectors, or else the longer,
+ * but where k is so short that storing the tile counts most: its lines should be long. Lines that run along k and
+ * cannot be turned are rows, where packing them would cost as much as the product. */
+static bool is_swapped(bool wide, const blo_gemm_shape *shape, const blo_gemm_operand *a, const blo_gemm_operand *b) {
+    const bool a_longer = shape->m > shape->n;
+    if (shape->m > NARROW && shape->n > NARROW)
+        return a->bytes != b->bytes ? a->bytes : a_longer && shape->k > SHORT_K;
+    const blo_gemm_operand *longer = a_longer ? a : b;
+    bool as_rows = longer->in_place && longer->along_k && !longer->fixed && !turns(wide, shape, longer);
+    return a_longer != as_rows;
 }
 
 /* Accumulators are tile_m x vectors registers (twice that where a vector takes two); the rest hold a line of the column
  * operand and the broadcasts. */
 static void choose_tile(bool wide, int64_t m, int64_t n, blo_dtype dtype, blo_gemm_choice *choice) {
-    enum { REGISTER_BYTES = 64 };
-    choice->vector = (int)(REGISTER_BYTES / blo_dtype_size(dtype));
-    if (wide) {
-        choice->vectors = n > choice->vector && m <= NARROW - 2 ? 2 : n > choice->vector && m > NARROW ? 2 : 1;
+    choice->vector = lanes_of(true, dtype);
+    choice->vectors = 1;
+    if (choice->column == BLO_GEMM_ALONG_K) {
+        choice->vector = lanes_of(wide, dtype);
+        choice->tile_m = (int)m;
+    } else if (wide) {
+        choice->vectors = n > choice->vector && (m <= NARROW - 2 || m > NARROW) ? 2 : 1;
         int most = choice->vectors == 2 ? NARROW - 2 : NARROW;
         choice->tile_m = m <= most ? (int)m : 12;
     } else {
-        choice->vectors = 1;
         choice->tile_m = m <= 6 ? (int)m : 6;
         if (m > 6 && m <= NARROW - 4) { /* all rows in one tile, of half vectors */
             choice->vector /= 2;
@@ -71,12 +87,24 @@ static void choose_tile(bool wide, int64_t m, int64_t n, blo_dtype dtype, blo_ge
     choice->tile_n = choice->vector * choice->vectors;
 }
 
-static blo_gemm_way way_of(const blo_gemm_operand *operand, bool fits, bool is_row, int64_t k) {
-    if (!operand->in_place)
+/* Packing a narrow result's operands would cost as much as the product, and so would packing rows for a short k; a
+ * fixed operand is packed once, bytes lie densely enough. */
+static blo_gemm_way way_of_row(const blo_gemm_shape *shape, const blo_gemm_operand *row, int64_t m,
+                               const blo_gemm_choice *choice) {
+    const bool narrow = shape->m <= NARROW || shape->n <= NARROW;
+    if (!row->in_place || row->bytes || row->fixed || choice->column == BLO_GEMM_ALONG_K)
         return BLO_GEMM_PACKED;
-    if (!operand->along_k)
-        return fits ? BLO_GEMM_ALONG_TILE : BLO_GEMM_PACKED;
-    return is_row && (!operand->fixed || k == 1) ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
+    if (row->along_k)
+        return narrow || shape->k <= SHORT_K ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
+    return narrow && m % choice->tile_m == 0 ? BLO_GEMM_ALONG_TILE : BLO_GEMM_PACKED;
+}
+
+static blo_gemm_way way_of_column(const blo_gemm_shape *shape, const blo_gemm_operand *column, int64_t n,
+                                  const blo_gemm_choice *choice) {
+    const bool narrow = shape->m <= NARROW || shape->n <= NARROW;
+    if (!narrow || !column->in_place || column->along_k || (column->fixed && !column->bytes) || n < choice->tile_n)
+        return BLO_GEMM_PACKED;
+    return BLO_GEMM_ALONG_TILE;
 }
 
 /* Blocks of equal length, where both panels would otherwise leave the cache between two uses. */
@@ -89,14 +117,16 @@ static int64_t block_of(const blo_gemm_shape *shape, const blo_gemm_choice *choi
 
 void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape, const blo_gemm_operand *a,
                      const blo_gemm_operand *b, blo_gemm_choice *choice) {
-    bool swapped = is_swapped(shape, a, b);
+    const bool wide = facts->float_vector_width >= WIDE_FLOATS, swapped = is_swapped(wide, shape, a, b);
     int64_t m = swapped ? shape->n : shape->m, n = swapped ? shape->m : shape->n;
     const blo_gemm_operand *row = swapped ? b : a, *column = swapped ? a : b;
     *choice = (blo_gemm_choice){.swapped = swapped, .bytes = column->bytes, .split = split_of(shape)};
-    choose_tile(facts->float_vector_width >= WIDE_FLOATS, m, n, shape->dtype, choice);
-    bool narrow = m <= NARROW || n <= NARROW; /* else packing costs little beside the product */
-    choice->row = narrow && !row->bytes ? way_of(row, m % choice->tile_m == 0, true, shape->k) : BLO_GEMM_PACKED;
-    choice->column = narrow ? way_of(column, n >= choice->tile_n, false, shape->k) : BLO_GEMM_PACKED;
+    const bool turned = m <= NARROW && m < n && turns(wide, shape, column);
+    choice->column = turned ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
+    choose_tile(wide, m, n, shape->dtype, choice);
+    if (!turned)
+        choice->column = way_of_column(shape, column, n, choice);
+    choice->row = way_of_row(shape, row, m, choice);
     choice->block = block_of(shape, choice, m, n);
 }
 
@@ -118,12 +148,50 @@ static void define_types(blo_text *text, const blo_gemm_choice *choice, blo_dtyp
                  BLO_GEMM_ALONG_TILE, BLO_GEMM_ALONG_K);
 }
 
+/* The first COUNT of a vector's W lanes, in pieces: #define PUT(x, p) stores them at p, #define GET(x, p) loads them
+ * into x, the others 0. COUNT < W. */
+static void define_part(blo_text *text, const char *type, const char *name, int count, int w) {
+    blo_text put = {0}, get = {0};
+    for (int at = 0, piece = w / 2; piece > 0; piece /= 2) {
+        if (!(count & piece)) /* no data of this size: padding, later */
+            continue;
+        if (piece == 1) {
+            blo_text_add(&put, "(p)[%d] = x.s%x; ", at, (unsigned)at);
+            blo_text_add(&get, "%s(p)[%d]", at ? ", " : "", at);
+        } else {
+            blo_text_add(&put, "vstore%d((%s%d)(", piece, type, piece);
+            for (int i = 0; i < piece; i++)
+                blo_text_add(&put, "%sx.s%x", i ? ", " : "", (unsigned)(at + i));
+            blo_text_add(&put, "), 0, (p) + %d); ", at);
+            blo_text_add(&get, "%svload%d(0, (p) + %d)", at ? ", " : "", piece, at);
+        }
+        at += piece;
+    }
+    for (int i = count; i < w; i++)
+        blo_text_add(&get, ", (%s)0", type);
+    blo_text_add(text, "#define PUT_%s(x, p) %s\n#define GET_%s(x, p) x = (V)(%s);\n", name, put.data, name, get.data);
+    text->failed = text->failed || put.failed || get.failed;
+    blo_text_free(&put);
+    blo_text_free(&get);
+}
+
+static void define_lanes(blo_text *text, const char *type, const char *name, int count, int w) {
+    if (count < w)
+        define_part(text, type, name, count, w);
+    else
+        blo_text_add(text, "#define PUT_%s(x, p) vstore%d(x, 0, p);\n#define GET_%s(x, p) x = vload%d(0, p);\n", name,
+                     w, name, w);
+}
+
 static void define_tile(blo_text *text, const blo_gemm_choice *choice) {
     blo_text_add(text, "#define TM %d\n#define VN %d\n#define TN %d\n#define SWAPPED %d\n", choice->tile_m,
                  choice->vectors, choice->tile_n, choice->swapped);
     blo_text_add(text, "#define ROW_WAY %d\n#define COLUMN_WAY %d\n#define FOR_ROWS(X)", choice->row, choice->column);
     for (int r = 0; r < choice->tile_m; r++)
         blo_text_add(text, " X(%d)", r);
+    blo_text_add(text, "\n#define FOR_ROWS_OF(X, v)");
+    for (int r = 0; r < choice->tile_m && r < choice->vector; r++)
+        blo_text_add(text, " X(%d, v)", r);
     blo_text_add(text, "\n#define FOR_VECTORS(X, r)");
     for (int v = 0; v < choice->vectors; v++)
         blo_text_add(text, " X(r, %d)", v);
@@ -131,10 +199,11 @@ static void define_tile(blo_text *text, const blo_gemm_choice *choice) {
 }
 
 static void undefine(blo_text *text) {
-    static const char *const names[] = {"NAME",       "T",        "S",        "W",           "V",         "VLOAD",
-                                        "VSTORE",     "VLOAD_S",  "TO_V",     "CONVERT",     "PACKED",    "ALONG_K",
-                                        "ALONG_TILE", "TM",       "VN",       "TN",          "SWAPPED",   "ROW_WAY",
-                                        "COLUMN_WAY", "FOR_ROWS", "EPILOGUE", "FOR_VECTORS", "PARAMETERS"};
+    static const char *const names[] = {"NAME",        "T",         "S",           "W",        "V",        "VLOAD",
+                                        "VSTORE",      "VLOAD_S",   "TO_V",        "CONVERT",  "PACKED",   "ALONG_K",
+                                        "ALONG_TILE",  "TM",        "VN",          "TN",       "SWAPPED",  "ROW_WAY",
+                                        "COLUMN_WAY",  "FOR_ROWS",  "FOR_ROWS_OF", "PUT_TILE", "GET_TILE", "EPILOGUE",
+                                        "FOR_VECTORS", "PARAMETERS"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         blo_text_add(text, "#undef %s\n", names[i]);
 }
@@ -154,6 +223,10 @@ char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char
         blo_text_add(&body, "%s\n", epilogue->functions);
     define_types(&body, choice, dtype, convert ? convert : "TO_V(x)");
     define_tile(&body, choice);
+    if (choice->swapped || choice->column == BLO_GEMM_ALONG_K) {
+        define_lanes(&body, type_name(dtype), "TILE", choice->tile_m, choice->vector);
+        blo_text_add(&body, "%s", blo_cl_turn);
+    }
     blo_text_add(&body, "#define PARAMETERS %s\n", epilogue ? epilogue->parameters : "");
     if (epilogue)
         define_epilogue(&body, epilogue->text);
@@ -187,7 +260,9 @@ blo_gemm_pack blo_gemm_packing(const blo_gemm_shape *shape, const blo_gemm_choic
     bool is_column = (operand == 'a') == choice->swapped;
     return (blo_gemm_pack){.operand = operand,
                            .along_k = facts->along_k,
-                           .tile = is_column ? choice->tile_n : choice->tile_m,
+                           .tile = is_column                            ? choice->tile_n
+                                   : choice->column == BLO_GEMM_ALONG_K ? choice->vector
+                                                                        : choice->tile_m,
                            .dtype = is_column && choice->bytes ? BLO_UINT8 : shape->dtype};
 }
 
@@ -199,21 +274,46 @@ uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack 
     return (uint64_t)(shape->batch * ceil_div(pack_length(shape, pack), pack->tile) * pack->tile * shape->k);
 }
 
+int blo_gemm_pack_width(const blo_gemm_pack *pack) {
+    return pack->dtype == BLO_DOUBLE ? 8 : 16;
+}
+
+/* LOAD: one element. LOAD_LANES: as many as a vector has; of single elements where FUNCTION has no form for several. */
+static void define_loads(blo_text *text, const blo_gemm_pack *pack, const char *names) {
+    /* the panel runs along i of A and j of B; "across" is the other index, k */
+    const char *order = pack->operand == 'a' ? "t, k" : "k, t";
+    blo_text_add(text, "#define LOAD(b, k, t) NAME_element(%s, b, %s)\n", names, order);
+    if (pack->lanes) {
+        blo_text_add(text, "#define LOAD_LANES(b, k, t) NAME_elements(%s, b, %s)\n", names, order);
+        return;
+    }
+    blo_text_add(text, "#define LOAD_LANES(b, k, t) (V)(");
+    for (int l = 0; l < blo_gemm_pack_width(pack); l++)
+        blo_text_add(text, "%sLOAD(b, (k)%s%d, (t)%s%d)", l ? ", " : "", pack->along_k ? " + " : " + 0 * ", l,
+                     pack->along_k ? " + 0 * " : " + ", l);
+    blo_text_add(text, ")\n");
+}
+
 char *blo_gemm_pack_source(const blo_gemm_pack *pack, const char *name, const char *parameters, const char *names,
                            const char *function) {
+    static const char *const defined[] = {"NAME", "NAME_element", "NAME_elements", "T",     "V",          "W",
+                                          "TILE", "IS_A",         "ALONG_PANEL",   "LOAD",  "LOAD_LANES", "PARAMETERS",
+                                          "REST", "PUT_REST",     "GET_REST",      "BLOCK", "VSTORE"};
     blo_text text = {0};
-    bool is_a = pack->operand == 'a';
-    blo_text_add(&text, "#define NAME %s\n#define NAME_load %s_load\n#define T %s\n#define PARAMETERS %s\n", name, name,
-                 type_name(pack->dtype), parameters);
-    blo_text_add(&text, "%s", function);
-    /* the panel runs along i of A and j of B; "across" is the other index, k */
-    blo_text_add(&text, "#define LOAD(b, k, t) NAME_load(%s, b, %s)\n", names, is_a ? "t, k" : "k, t");
-    blo_text_add(&text, "#define TILE %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n", pack->tile,
-                 is_a, !pack->along_k, PACK_BLOCK);
-    blo_text_add(&text,
-                 "%s\n#undef NAME\n#undef NAME_load\n#undef T\n#undef PARAMETERS\n#undef LOAD\n#undef TILE\n#undef "
-                 "IS_A\n#undef ALONG_PANEL\n#undef BLOCK\n",
-                 blo_cl_pack);
+    const char *type = type_name(pack->dtype);
+    const int w = blo_gemm_pack_width(pack);
+    blo_text_add(&text, "#define NAME %s\n#define NAME_element %s_element\n#define NAME_elements %s_elements\n", name,
+                 name, name);
+    blo_text_add(&text, "#define PARAMETERS %s\n%s", parameters, function); /* whose helpers use T, V and W too */
+    blo_text_add(&text, "#define T %s\n#define V %s%d\n#define W %d\n#define VSTORE vstore%d\n", type, type, w, w, w);
+    define_loads(&text, pack, names);
+    blo_text_add(&text, "#define TILE %d\n#define REST %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n",
+                 pack->tile, pack->tile % w, pack->operand == 'a', !pack->along_k, PACK_BLOCK);
+    if (pack->tile % w)
+        define_lanes(&text, type, "REST", pack->tile % w, w);
+    blo_text_add(&text, "%s\n%s\n", blo_cl_turn, blo_cl_pack);
+    for (size_t i = 0; i < sizeof defined / sizeof defined[0]; i++)
+        blo_text_add(&text, "#undef %s\n", defined[i]);
     if (text.failed)
         blo_text_free(&text);
     return text.data;
@@ -228,18 +328,30 @@ void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_pack *pack
 
 /* --- sizes --- */
 
-/* Panels that one item takes: as many rows as stay in its cache, and columns so that there are items enough. */
+/* Panels that one item takes: GROUP of rows, which stay in its cache while COLUMNS of lanes pass, so that there are
+ * items enough and as little as possible is read from further away: per step of k a line of a row panel is read once
+ * for all columns, a line of a column panel once for the group. */
 static void share(const blo_gemm_choice *choice, size_t size, int64_t panels_m, int64_t panels_n, int64_t others,
                   int64_t *group, int64_t *columns) {
-    int64_t most = ROWS_BYTES / ((int64_t)size * choice->tile_m * choice->block);
-    *group = panels_m < most ? panels_m : most > 0 ? most : 1;
-    int64_t groups = ceil_div(panels_m, *group);
-    *columns = panels_n * groups * others / ITEMS_WANTED;
-    *columns = *columns < 1 ? 1 : *columns > panels_n ? panels_n : *columns;
-    int64_t items = groups * ceil_div(panels_n, *columns) * others;
-    if (items < ITEMS_WANTED) /* one column panel each is too few: share out the rows */
-        *group = ceil_div(*group, ceil_div(ITEMS_WANTED, items));
-    *group = ceil_div(panels_m, ceil_div(panels_m, *group));
+    const int64_t row_bytes = (int64_t)size * choice->tile_m,
+                  column_bytes = (choice->bytes ? 1 : (int64_t)size) * choice->tile_n;
+    int64_t most = ROWS_BYTES / (row_bytes * choice->block);
+    most = most < 1 ? 1 : most > panels_m ? panels_m : most;
+    double best = 0;
+    *group = *columns = 1;
+    for (int64_t g = 1; g <= most; g++) {
+        int64_t groups = ceil_div(panels_m, g), pieces = ceil_div(ITEMS_WANTED, groups * others);
+        int64_t c = pieces < panels_n ? panels_n / pieces : 1;
+        double traffic = (double)row_bytes / (double)c + (double)column_bytes / (double)g;
+        bool enough = groups * ceil_div(panels_n, c) * others >= ITEMS_WANTED;
+        if (g > 1 && (!enough || traffic >= best))
+            continue;
+        best = traffic;
+        *group = g;
+        *columns = c;
+    }
+    *group = ceil_div(panels_m, ceil_div(panels_m, *group)); /* of equal sizes */
+    *columns = ceil_div(panels_n, ceil_div(panels_n, *columns));
 }
 
 int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],
@@ -262,7 +374,7 @@ int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, 
                            m * k,
                            choice->row == BLO_GEMM_ALONG_K ? k : m,
                            n * k,
-                           n};
+                           choice->column == BLO_GEMM_ALONG_K ? k : n};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         values[i] = (uint64_t)all[i];
     return (int)(sizeof all / sizeof all[0]);

@@ -78,7 +78,9 @@ typedef struct blo_gemm_epilogue {
  *            gives an element for a byte: OpenCL C for vectors, of the vector x of bytes; TO_V converts x exactly.
  *   sum:     partial sums, c
  *   pack:    the PARAMETERS of FUNCTION, then the packed array, then batch, rows, columns. FUNCTION defines
- *            T NAME_load(PARAMETERS, uint b, uint i, uint j); NAMES are its arguments. */
+ *            T NAME_element(PARAMETERS, uint b, uint i, uint j), element (i, j) of batch b; with pack->lanes also
+ *            V NAME_elements(…), blo_gemm_pack_width() elements from there on, along k or the other index as
+ *            pack->along_k says; never beyond the operand's edge. NAMES are the arguments. */
 char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert,
                       const blo_gemm_epilogue *epilogue, char name[64]);
 char *blo_gemm_sum_source(blo_dtype dtype, char name[64]);
@@ -88,7 +90,9 @@ typedef struct blo_gemm_pack {
     bool along_k; /* as in blo_gemm_operand */
     int tile;
     blo_dtype dtype; /* of what is packed */
+    bool lanes;      /* the expression has a form for several elements at once */
 } blo_gemm_pack;
+int blo_gemm_pack_width(const blo_gemm_pack *pack);
 blo_gemm_pack blo_gemm_packing(const blo_gemm_shape *shape, const blo_gemm_choice *choice, char operand,
                                const blo_gemm_operand *facts);
 uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack *pack);

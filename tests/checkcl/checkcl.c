@@ -8,7 +8,7 @@
 
 #include "product.h"
 
-enum { ROUNDS = 40 };
+enum { ROUNDS = 24 };
 
 /* --- products --- */
 

@@ -27,7 +27,7 @@ static blo_kernel *build_pack(const product *p, const side *s) {
     snprintf(parameters, sizeof parameters,
              "__global const %s *restrict p0, const ulong o0, const ulong R, const ulong C", stored);
     snprintf(function, sizeof function,
-             "static inline %s NAME_load(%s, uint b, uint i, uint j) "
+             "static inline %s NAME_element(%s, uint b, uint i, uint j) "
              "{ return (%s)p0[o0 + ((ulong)b * R + (%s)) * C + (%s)]%s; }\n",
              type, parameters, type, s->transposed ? "j" : "i", s->transposed ? "i" : "j",
              convert ? " * (1 / 255.0f)" : "");

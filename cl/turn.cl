@@ -1,0 +1,67 @@
+/* Turns W vectors of W lanes: afterwards lane j of vector i is what lane i of vector j was. In steps of blocks of 1, 2, 4 … lanes,
+ * each of which exchanges the blocks off the diagonal of a pair of vectors.
+ * TURN: on the vectors turn0, turn1 …; V: their type. FOR_LANES(X): X(0) … X(W-1); FOR_LANES_OF(X, v): X(0, v) …
+ * W is 4, 8 or 16; the text may stand several times in a program. */
+#undef FIRST1
+#undef SECOND1
+#undef FIRST2
+#undef SECOND2
+#undef FIRST4
+#undef SECOND4
+#undef FIRST8
+#undef SECOND8
+#undef TURN1
+#undef TURN2
+#undef TURN4
+#undef TURN8
+#undef TURN
+#undef FOR_LANES
+#undef FOR_LANES_OF
+#undef EXCHANGE
+#define EXCHANGE(i, j, FIRST, SECOND) { const V p = FIRST(turn##i, turn##j); turn##j = SECOND(turn##i, turn##j); turn##i = p; }
+#if W == 16
+#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6, a.s8, b.s8, a.sa, b.sa, a.sc, b.sc, a.se, b.se)
+#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7, a.s9, b.s9, a.sb, b.sb, a.sd, b.sd, a.sf, b.sf)
+#define FIRST2(a, b) (V)(a.s01, b.s01, a.s45, b.s45, a.s89, b.s89, a.scd, b.scd)
+#define SECOND2(a, b) (V)(a.s23, b.s23, a.s67, b.s67, a.sab, b.sab, a.sef, b.sef)
+#define FIRST4(a, b) (V)(a.s0123, b.s0123, a.s89ab, b.s89ab)
+#define SECOND4(a, b) (V)(a.s4567, b.s4567, a.scdef, b.scdef)
+#define FIRST8(a, b) (V)(a.lo, b.lo)
+#define SECOND8(a, b) (V)(a.hi, b.hi)
+#define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
+#define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
+#define TURN4(i, j) EXCHANGE(i, j, FIRST4, SECOND4)
+#define TURN8(i, j) EXCHANGE(i, j, FIRST8, SECOND8)
+#define TURN \
+    TURN8(0, 8) TURN8(1, 9) TURN8(2, 10) TURN8(3, 11) TURN8(4, 12) TURN8(5, 13) TURN8(6, 14) TURN8(7, 15) \
+    TURN4(0, 4) TURN4(1, 5) TURN4(2, 6) TURN4(3, 7) TURN4(8, 12) TURN4(9, 13) TURN4(10, 14) TURN4(11, 15) \
+    TURN2(0, 2) TURN2(1, 3) TURN2(4, 6) TURN2(5, 7) TURN2(8, 10) TURN2(9, 11) TURN2(12, 14) TURN2(13, 15) \
+    TURN1(0, 1) TURN1(2, 3) TURN1(4, 5) TURN1(6, 7) TURN1(8, 9) TURN1(10, 11) TURN1(12, 13) TURN1(14, 15)
+#define FOR_LANES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
+#define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v) X(15, v)
+#elif W == 8
+#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6)
+#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7)
+#define FIRST2(a, b) (V)(a.s01, b.s01, a.s45, b.s45)
+#define SECOND2(a, b) (V)(a.s23, b.s23, a.s67, b.s67)
+#define FIRST4(a, b) (V)(a.lo, b.lo)
+#define SECOND4(a, b) (V)(a.hi, b.hi)
+#define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
+#define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
+#define TURN4(i, j) EXCHANGE(i, j, FIRST4, SECOND4)
+#define TURN \
+    TURN4(0, 4) TURN4(1, 5) TURN4(2, 6) TURN4(3, 7) TURN2(0, 2) TURN2(1, 3) TURN2(4, 6) TURN2(5, 7) \
+    TURN1(0, 1) TURN1(2, 3) TURN1(4, 5) TURN1(6, 7)
+#define FOR_LANES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v)
+#else
+#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2)
+#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3)
+#define FIRST2(a, b) (V)(a.lo, b.lo)
+#define SECOND2(a, b) (V)(a.hi, b.hi)
+#define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
+#define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
+#define TURN TURN2(0, 2) TURN2(1, 3) TURN1(0, 1) TURN1(2, 3)
+#define FOR_LANES(X) X(0) X(1) X(2) X(3)
+#define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v)
+#endif
