@@ -7,6 +7,7 @@ enum {
     MAX_COST = 20000,     /* operations of one element: longer expressions are cut */
     HEAVY = 8,            /* operations from which an expression with several users is worth an array */
     FEW_RESULTS = 8,      /* fewer results of a long reduction, and its operand is better evaluated apart */
+    HEAVY_IMAGE = 24,     /* the same of images, whose arrays leave the cache before they are read again */
     PARALLEL_ROWS = 64,   /* fewer rows than this, and a large result wants the reduction as an array */
     SMALL_PRODUCT = 32768 /* m * n * k up to which packing costs more than it saves */
 };
@@ -173,8 +174,9 @@ static void describe(blo_lowering *lowering, blo_node *node) {
         facts->row = node->rank;
         facts->root = facts->root || !blo_reduction_is_short(node);
     }
-    if (node->op == BLO_OP_POOL_ARGMAX || node->op == BLO_OP_POOL_TAKE) /* each element of a window is evaluated */
-        facts->cost *= node->attr.pool.kernel[0] * node->attr.pool.kernel[1];
+    /* what is pooled is small beside what was evaluated for it, and its place is wanted again by the derivative */
+    if (node->op == BLO_OP_POOL_ARGMAX || node->op == BLO_OP_POOL_TAKE)
+        facts->root = true;
     if (node->op == BLO_OP_SCATTER_ADD || node->op == BLO_OP_MATMUL || blo_is_convolution(node))
         facts->root = true;
 }
@@ -187,6 +189,13 @@ static void use(blo_lowering *lowering, const blo_node *node, int root) {
     facts->owner = root;
 }
 
+/* What counts as NODE for what it uses: a maximum and its place are found by one kernel. */
+static int user_of(const blo_node *node) {
+    bool finds =
+        node->op == BLO_OP_POOL_TAKE && node->in[1]->op == BLO_OP_POOL_ARGMAX && node->in[1]->in[0] == node->in[0];
+    return finds ? node->in[1]->id : node->id;
+}
+
 /* Heavy expressions with several users become arrays, consumers first so that what they use is counted once. */
 static void materialise_shared(blo_lowering *lowering) {
     for (int id = lowering->n_nodes - 1; id >= 0; id--) {
@@ -194,11 +203,11 @@ static void materialise_shared(blo_lowering *lowering) {
         blo_node *node = blo_graph_node(lowering->graph, id);
         if (!facts->live || is_trivial(node))
             continue;
-        if (facts->shared && facts->cost >= HEAVY && !facts->root)
+        if (facts->shared && facts->cost >= (node->rank == 4 ? HEAVY_IMAGE : HEAVY) && !facts->root)
             materialise(lowering, node);
         for (int i = 0; i < node->n_in; i++) {
             if (facts->root || facts->owner < 0)
-                use(lowering, node->in[i], id);
+                use(lowering, node->in[i], user_of(node));
             else if (facts->shared) { /* two users above: whatever lies below has two as well */
                 lowering->facts[node->in[i]->id].shared = true;
                 use(lowering, node->in[i], facts->owner);
