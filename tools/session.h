@@ -16,5 +16,6 @@ void session_report(json_t *result, const blo_context *context);
 int command_devices(int argc, char **argv);
 int command_numerical(int argc, char **argv);
 int command_hyper_cleaning(int argc, char **argv);
+int command_few_shot(int argc, char **argv);
 
 #endif

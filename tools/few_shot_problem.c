@@ -1,0 +1,157 @@
+/* Few-shot learning as a bilevel problem; see few_shot_problem.h. */
+#include "few_shot_problem.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "few_shot_model.h"
+#include "options.h"
+
+enum { BLOCKS = 4 };
+
+/* --- objectives --- */
+
+static blo_node *logits(const blo_state *state, const few_shot_problem *p) {
+    const few_shot_settings *s = p->settings;
+    const blo_bound_model *holder = p->all ? state->lower_model : state->upper_model;
+    blo_node *images = blo_scale(blo_cast(state->data, p->dtype), 1 / 255.0), *features;
+    if (!strcmp(s->backbone, "resnet12"))
+        features = blo_model_resnet12(holder, "", images);
+    else
+        features = blo_model_convnet(holder, "", images, BLOCKS,
+                                     strcmp(s->block, "conv-relu-pool-bn") ? BLO_BLOCK_CONV_BN_RELU_POOL
+                                                                           : BLO_BLOCK_CONV_RELU_POOL_BN);
+    return blo_model_linear(state->lower_model, "head", features);
+}
+
+/* f and F are the same, of support and of query images. */
+blo_node *few_shot_loss(const blo_state *state, void *user) {
+    return blo_cross_entropy(logits(state, user), state->target, BLO_REDUCE_MEAN);
+}
+
+blo_node *few_shot_accuracy(const blo_state *state, void *user) {
+    return blo_accuracy(logits(state, user), state->target);
+}
+
+static blo_node *annealed_rate(const blo_state *state, void *user) {
+    (void)user;
+    return blo_state_input(state, "rate");
+}
+
+/* --- life --- */
+
+static blo_status add_backbone(blo_model *model, const few_shot_settings *s) {
+    return strcmp(s->backbone, "resnet12") ? blo_model_add_convnet(model, "", s->channels, s->filters, BLOCKS)
+                                           : blo_model_add_resnet12(model, "", s->channels, s->filters);
+}
+
+static blo_status make_models(few_shot_problem *p) {
+    const few_shot_settings *s = p->settings;
+    const int64_t side = s->image_size >> BLOCKS,
+                  features = strcmp(s->backbone, "resnet12") ? s->filters * side * side : 10 * s->filters;
+    blo_status status = blo_model_create(p->context, p->dtype, &p->lower);
+    if (status == BLO_OK && !p->all)
+        status = blo_model_create(p->context, p->dtype, &p->backbone);
+    if (status == BLO_OK)
+        status = add_backbone(p->all ? p->lower : p->backbone, s);
+    return status == BLO_OK ? blo_model_add_linear(p->lower, "head", features, s->ways) : status;
+}
+
+static blo_status set_cosine(few_shot_problem *p, blo_lower_options *lower, int which) {
+    if (!p->settings->cosine)
+        return BLO_OK;
+    lower->learning_rate = annealed_rate;
+    return blo_tensor_create(p->context, p->dtype, 0, NULL, NULL, &p->rate[which]);
+}
+
+static blo_status make_solvers(few_shot_problem *p) {
+    const few_shot_settings *s = p->settings;
+    blo_lower_options training, judging;
+    blo_lower_options_default(&training);
+    training.lower_loop = (int)s->steps;
+    training.optimizer.learning_rate = s->lower_rate;
+    training.truncation = s->truncation;
+    training.initialization_auxiliary = s->initialization_auxiliary;
+    training.memory_budget = (uint64_t)s->memory;
+    judging = training;
+    judging.lower_loop = (int)(s->evaluate_steps ? s->evaluate_steps : s->steps);
+    judging.optimizer.learning_rate = s->evaluate_rate > 0 ? s->evaluate_rate : s->lower_rate;
+    judging.acquire_max_loss = judging.truncation = false;
+    blo_status status = set_cosine(p, &training, 0);
+    if (status == BLO_OK)
+        status = set_cosine(p, &judging, 1);
+    if (status == BLO_OK)
+        status = blo_lower_solver_create(few_shot_loss, few_shot_loss, p, p->backbone, p->lower, &training, &p->solver);
+    if (status == BLO_OK)
+        status =
+            blo_lower_solver_create(few_shot_loss, few_shot_accuracy, p, p->backbone, p->lower, &judging, &p->judge);
+    if (status == BLO_OK && p->rate[0])
+        status = blo_lower_solver_set_input(p->solver, "rate", p->rate[0], false);
+    if (status == BLO_OK && p->rate[1])
+        status = blo_lower_solver_set_input(p->judge, "rate", p->rate[1], false);
+    return status;
+}
+
+static blo_status make_method(few_shot_problem *p) {
+    const few_shot_settings *s = p->settings;
+    blo_optimizer_options adam, init;
+    blo_optimizer_options_default(&adam, BLO_ADAM);
+    adam.learning_rate = s->upper_rate;
+    blo_optimizer_options_default(&init, strcmp(s->init_optimizer, "sgd") ? BLO_ADAM : BLO_SGD);
+    init.learning_rate = s->init_rate > 0 ? s->init_rate : s->upper_rate;
+    blo_status status = blo_iapttgm_create(few_shot_loss, p, p->backbone, p->lower, &p->method);
+    if (status == BLO_OK && p->backbone)
+        status = blo_optimizer_create(p->backbone, &adam, &p->backbone_step);
+    if (status == BLO_OK && s->initialization_auxiliary)
+        status = blo_optimizer_create(p->lower, &init, &p->init_step);
+    return status;
+}
+
+int few_shot_problem_open(few_shot_problem *p, blo_context *context, const few_shot_settings *settings,
+                          few_shot_data *data) {
+    *p = (few_shot_problem){.settings = settings, .data = data, .context = context};
+    p->dtype = !strcmp(settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
+    p->all = !strcmp(settings->lower, "all");
+    blo_status status = make_models(p);
+    if (status == BLO_OK)
+        status = make_solvers(p);
+    if (status == BLO_OK)
+        status = make_method(p);
+    if (status != BLO_OK)
+        return complain(EXIT_FAILED, "%s", blo_context_error(context));
+    return settings->load ? few_shot_model_load(p, settings->load) : EXIT_DONE;
+}
+
+void few_shot_problem_close(few_shot_problem *p) {
+    blo_trajectory_destroy(p->judged);
+    blo_trajectory_destroy(p->trajectory);
+    blo_iapttgm_destroy(p->method);
+    blo_lower_solver_destroy(p->judge);
+    blo_lower_solver_destroy(p->solver);
+    blo_optimizer_destroy(p->init_step);
+    blo_optimizer_destroy(p->backbone_step);
+    blo_model_destroy(p->lower);
+    blo_model_destroy(p->backbone);
+    blo_tensor_destroy(p->rate[0]);
+    blo_tensor_destroy(p->rate[1]);
+    *p = (few_shot_problem){0};
+}
+
+/* --- the rate below --- */
+
+double few_shot_problem_rate(const few_shot_problem *p, int64_t i) {
+    const double pi = 3.14159265358979323846, first = p->settings->lower_rate, last = first / 10;
+    if (!p->settings->cosine || p->settings->iterations == 0)
+        return first;
+    return last + (first - last) * (1 + cos(pi * (double)i / (double)p->settings->iterations)) / 2;
+}
+
+blo_status few_shot_problem_set_rate(few_shot_problem *p, bool judge, double rate) {
+    if (!p->rate[judge])
+        return BLO_OK;
+    if (judge && p->settings->evaluate_rate > 0)
+        rate = p->settings->evaluate_rate;
+    const float single = (float)rate;
+    return p->dtype == BLO_DOUBLE ? blo_tensor_upload(p->rate[judge], &rate, sizeof rate)
+                                  : blo_tensor_upload(p->rate[judge], &single, sizeof single);
+}
