@@ -18,7 +18,7 @@ enum {
 static size_t group_size(const blo_lowering *lowering, uint64_t items) {
     if (!lowering->device->is_cpu)
         return items > 64 ? 128 : 64;
-    return items >= 16384 ? 256 : items >= 512 ? 64 : items >= 32 ? 8 : 1;
+    return items >= 512 ? 64 : 1;
 }
 
 /* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along EXTENT.
