@@ -1,7 +1,7 @@
 /* One few-shot task on random drawings, timed: ConvNet-4 above, a linear head below; the lower loop with F at every
  * step, and the backward sweep from T. Writes its data as NPY to FOLDER, so that a peer can solve the same problem;
  * then does one round for each line on standard input and prints one JSON object for it. The hypergradients of the
- * first round go to FOLDER as well. usage: bench_few_shot WAYS SHOTS QUERY STEPS FILTERS [PEER'S VARIANT] FOLDER */
+ * first round go to FOLDER as well. usage: bench_few_shot WAYS SHOTS QUERY STEPS FILTERS WHO FOLDER */
 #include <clbilevel/clbilevel.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@ typedef struct bench {
     blo_context *context;
     int64_t ways, images[2]; /* support, query */
     int steps, rounds;       /* rounds done */
-    const char *folder;
+    const char *who, *folder;
     blo_model *backbone, *head;
     blo_tensor *x[2], *t[2];
     blo_lower_solver *solver;
@@ -81,7 +81,7 @@ static void save_model(const bench *b, blo_model *model, bool gradients) {
         double *values = malloc((size_t)count * sizeof *values);
         require(b, values, "no memory");
         if (gradients)
-            snprintf(file, sizeof file, "ours_%d_%s", b->steps, name);
+            snprintf(file, sizeof file, "%s_%d_%s", b->who, b->steps, name);
         else
             snprintf(file, sizeof file, "%s", name);
         if (!gradients) {
@@ -98,7 +98,7 @@ static void save_model(const bench *b, blo_model *model, bool gradients) {
 static void round_of(bench *b) {
     double losses[MOST_STEPS], start = now();
     require(b, !blo_lower_optimize(b->solver, b->x[0], b->t[0], b->x[1], b->t[1], &b->trajectory, NULL), "");
-    printf("{\"loop\": %.6f, \"backward\": {", now() - start);
+    printf("{\"times\": {\"loop\": %.6f, ", now() - start);
     require(b,
             !blo_model_zero_gradients(b->backbone) && !blo_model_zero_gradients(b->head) &&
                 !blo_context_finish(b->context),
@@ -108,7 +108,7 @@ static void round_of(bench *b) {
             !blo_iapttgm_compute_gradients(b->method, b->x[1], b->t[1], b->trajectory, &b->steps, NULL) &&
                 !blo_context_finish(b->context),
             "");
-    printf("\"%d\": %.6f}, \"losses\": [", b->steps, now() - start);
+    printf("\"backward at %d\": %.6f}, \"losses\": [", b->steps, now() - start);
     require(b, !blo_trajectory_losses(b->trajectory, losses, b->steps), "");
     for (int k = 0; k < b->steps; k++)
         printf("%s%.9g", k ? ", " : "", losses[k]);
@@ -145,18 +145,19 @@ int main(int argc, char **argv) {
     bench b = {0};
     char line[64];
     int numbers[5] = {0};
-    for (int i = 0; i < 5 && argc >= 7; i++)
+    for (int i = 0; i < 5 && argc == 8; i++)
         numbers[i] = atoi(argv[1 + i]);
     if (numbers[0] < 1 || numbers[1] < 1 || numbers[2] < 1 || numbers[3] < 1 || numbers[3] > MOST_STEPS ||
         numbers[4] < 1) {
-        fprintf(stderr, "usage: bench_few_shot WAYS SHOTS QUERY STEPS FILTERS [VARIANT] FOLDER\n");
+        fprintf(stderr, "usage: bench_few_shot WAYS SHOTS QUERY STEPS FILTERS WHO FOLDER\n");
         return 2;
     }
     b.ways = numbers[0];
     b.images[0] = numbers[0] * numbers[1];
     b.images[1] = numbers[0] * numbers[2];
     b.steps = numbers[3];
-    b.folder = argv[argc - 1];
+    b.who = argv[6];
+    b.folder = argv[7];
     open_problem(&b, numbers[4]);
     while (fgets(line, sizeof line, stdin))
         round_of(&b);

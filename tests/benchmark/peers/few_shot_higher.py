@@ -1,6 +1,6 @@
 """The peer of bench_few_shot: the same task, from the same files, as users write it with PyTorch and `higher`. VARIANT naive: the backbone in
 the loop, as the paper's code has it; hoisted: its features taken out of the loop by hand. One round for each line on standard input, one JSON
-object for each; the first round's hypergradients go to FOLDER. usage: peer_few_shot.py WAYS SHOTS QUERY STEPS FILTERS VARIANT FOLDER"""
+object for each; the first round's hypergradients go to FOLDER. usage: peer_few_shot.py WAYS SHOTS QUERY STEPS FILTERS VARIANT WHO FOLDER"""
 import json
 import os
 import sys
@@ -13,7 +13,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 ways, _, _, T, C = (int(a) for a in sys.argv[1:6])
-naive, folder = sys.argv[6] == "naive", sys.argv[7]
+naive, who, folder = sys.argv[6] == "naive", sys.argv[7], sys.argv[8]
 torch.set_num_threads(os.cpu_count())
 
 
@@ -56,10 +56,10 @@ for turn, _ in enumerate(sys.stdin):
         loop, start = time.time() - start, time.time()
         loss = F.cross_entropy(fmodel(features(V) if naive else fv, params=fmodel.parameters(time=T)), vt)
         gradients = torch.autograd.grad(loss, list(backbone.parameters()) + list(fmodel.parameters(time=0)))
-        backward = {str(T): time.time() - start}
+        times = {"loop": loop, f"backward at {T}": time.time() - start}
     if turn == 0:
         names = [n for n, _ in backbone.named_parameters()] + [f"head.{n}" for n, _ in head.named_parameters()]
         for name, g in zip(names, gradients):
             if not name.endswith(".conv.bias"):  # before batch norm: rounding alone
-                np.save(f"{folder}/theirs_{T}_{name}.npy", g.double().numpy())
-    print(json.dumps(dict(loop=loop, backward=backward, losses=losses)), flush=True)
+                np.save(f"{folder}/{who}_{T}_{name}.npy", g.double().numpy())
+    print(json.dumps(dict(times=times, losses=losses)), flush=True)
