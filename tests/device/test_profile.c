@@ -244,8 +244,12 @@ int main(void) {
     tcase_add_test(tests, many_launches_keep_a_median);
     tcase_add_test(tests, every_call_may_fail_once);
     tcase_add_test(tests, the_kernels_of_the_peak_compute_what_they_say);
-    tcase_add_test(tests, the_peak_is_measured_once);
+    TCase *speed = tcase_create("speed");
+    tcase_set_timeout(speed, 300);
+    tcase_set_tags(speed, "speed"); /* left out where the device is simulated (tests/oclgrind.sh) */
+    tcase_add_test(speed, the_peak_is_measured_once);
     suite_add_tcase(suite, tests);
+    suite_add_tcase(suite, speed);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
     srunner_run_all(runner, CK_NORMAL);
