@@ -1,12 +1,13 @@
 /* What the items of one work-group do together on whole arrays. BLO_LANE: the item's number; BLO_LANES: their count;
- * BLO_REAL: float or double. None of them ends with a barrier. */
-static void blo_group_zero(__global uint *to, const ulong words) {
-    for (ulong g = BLO_LANE; g < words; g += BLO_LANES)
-        to[g] = 0u;
+ * BLO_REAL: float or double. None of them ends with a barrier. Copies are of bytes: a
+ * compiler may take it that words of another type are no floats. */
+static void blo_group_zero(__global uchar *to, const ulong bytes) {
+    for (ulong g = BLO_LANE; g < bytes; g += BLO_LANES)
+        to[g] = 0;
 }
 
-static void blo_group_copy(__global uint *to, __global const uint *from, const ulong words) {
-    for (ulong g = BLO_LANE; g < words; g += BLO_LANES)
+static void blo_group_copy(__global uchar *to, __global const uchar *from, const ulong bytes) {
+    for (ulong g = BLO_LANE; g < bytes; g += BLO_LANES)
         to[g] = from[g];
 }
 

@@ -45,7 +45,7 @@ typedef struct blo_whole_stage {
 
 typedef struct blo_whole_copy {
     blo_spot to, from;
-    uint64_t bytes; /* a multiple of 4 */
+    uint64_t bytes;
 } blo_whole_copy;
 
 typedef struct blo_whole_sum {

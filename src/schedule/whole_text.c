@@ -120,11 +120,9 @@ static void call_copy(const writer *w, const blo_whole_copy *copy, bool back) {
     spot_text(w, back ? &copy->from : &copy->to, true, to);
     spot_text(w, back ? &copy->to : &copy->from, false, from);
     if (copy->from.kind == BLO_SPOT_NONE)
-        blo_text_add(w->text, "    blo_group_zero((__global uint *)(%s), %" PRIu64 "ul);\n", to, copy->bytes / 4);
+        blo_text_add(w->text, "    blo_group_zero(%s, %" PRIu64 "ul);\n", to, copy->bytes);
     else
-        blo_text_add(w->text,
-                     "    blo_group_copy((__global uint *)(%s), (__global const uint *)(%s), %" PRIu64 "ul);\n", to,
-                     from, copy->bytes / 4);
+        blo_text_add(w->text, "    blo_group_copy(%s, %s, %" PRIu64 "ul);\n", to, from, copy->bytes);
 }
 
 static void call_copies(const writer *w, int n, const blo_whole_copy *copies, bool back) {

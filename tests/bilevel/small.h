@@ -119,6 +119,7 @@ typedef struct small_case {
     int64_t x_count; /* 0: a scalar */
     void (*options)(blo_lower_options *options);
     bool rate, inputs;
+    bool adams; /* Adam on z as well */
 } small_case;
 
 typedef struct scene {
@@ -211,8 +212,9 @@ static inline void scene_open(scene *s, const small_case *kind, blo_whole_mode w
     if (kind->inputs)
         scene_inputs(s);
     blo_optimizer_options_default(&adam, BLO_ADAM);
-    blo_optimizer_options_default(&descent, BLO_SGD);
+    blo_optimizer_options_default(&descent, kind->adams ? BLO_ADAM : BLO_SGD);
     adam.learning_rate = 0.05;
+    descent.learning_rate = kind->adams ? 0.05 : 0.1;
     descent.momentum = 0.5;
     MUST(s->context, blo_optimizer_create(s->lower, &descent, &s->optimizers[s->n_optimizers++]));
     if (s->upper != s->lower)
