@@ -89,23 +89,6 @@ def fifth_of_higher(rows):
         return None
 
 
-# --- few-shot learning ---
-
-def few_shot(name, title, ways, shots, query, steps, filters=64, **more):
-    task = (ways, shots, query, steps, filters)
-
-    def programs(place, rows):
-        peers = (place.peer(variant, "few_shot_higher.py", *task, variant) for variant in ("hoisted", "naive"))
-        return [place.ours("ours", "bench_few_shot", *task)] + [p for p in peers if p]
-
-    return Workload(name, title, programs, **more)
-
-
-def few_shot_workloads():
-    return [few_shot("few-shot-5", "One task, 5-way 1-shot, ConvNet-4, T = 5", 5, 1, 15, 5),
-            few_shot("few-shot-20", "One task, 20-way 5-shot, ConvNet-4, T = 10", 20, 5, 15, 10, seconds=900)]
-
-
 def cleaning_workloads():
     return [
         hyper_cleaning("linear", "Hyper-cleaning, linear 784-10, 5,000 + 5,000 images, T = 100"),
