@@ -16,8 +16,8 @@ enum {
     SPLIT_LENGTH = 256, /* least k of one range */
     MOST_SPLITS = 16,
     ITEMS_WANTED = 64,      /* work-items, so that few cores end together */
-    LONG_K = 768,           /* beyond this a panel leaves the cache before it is used again: blocks of K_BLOCK */
-    K_BLOCK = 512,          /* elements of k */
+    LONG_K = 8192,          /* beyond this blocks of K_BLOCK; below, taking sums up again costs more than it saves */
+    K_BLOCK = 4096,         /* elements of k */
     ROWS_BYTES = 512 << 10, /* of the row operand that stay in a core's cache */
     SHORT_K = 64,           /* packing for so few uses of each element costs as much as the product */
     PACK_BLOCK = 256        /* elements along k that one item of a pack takes */

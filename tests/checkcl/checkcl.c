@@ -42,14 +42,31 @@ static side_options draw_side(void) {
     return (side_options){.transposed = draw(2), .in_place = draw(2), .bytes = draw(3) == 0, .fixed = draw(2)};
 }
 
+/* Runs the tiles again with k in blocks of few: not one bit may differ. */
+static void compare_blocks(product *p) {
+    if (p->choice.column == BLO_GEMM_ALONG_K) /* never in blocks */
+        return;
+    size_t bytes = p->c.count * sizeof(double);
+    double *whole = memcpy(malloc(bytes), p->c.host + p->c.offset, bytes);
+    p->choice.block = 1 + draw((uint32_t)p->choice.block);
+    run_tiles(p);
+    run_sum(p);
+    download(&p->c, "product in blocks");
+    ck_assert_msg(!memcmp(whole, p->c.host + p->c.offset, bytes),
+                  "blocks of %lld of k change the result (tile %dx%d%s)", (long long)p->choice.block, p->choice.tile_m,
+                  p->choice.tile_n, p->choice.swapped ? " swapped" : "");
+    free(whole);
+}
+
 static void check_product(const blo_gemm_shape *shape) {
     product p;
-    open_product(&p, shape, draw_side(), draw_side(), NULL);
+    open_product(&p, shape, draw_side(), draw_side(), draw(2) ? 16 : 8);
     run_pack(&p, &p.a);
     run_pack(&p, &p.b);
     run_tiles(&p);
     run_sum(&p);
     compare_product(&p);
+    compare_blocks(&p);
     close_product(&p);
 }
 

@@ -54,19 +54,21 @@ static void pack_side(product *p, side *s) {
     s->pack = build_pack(p, s);
 }
 
-void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b,
-                  const blo_gemm_epilogue *epilogue) {
+void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b, int width) {
+    blo_device_facts facts = *blo_context_facts(context);
+    if (width > 0)
+        facts.float_vector_width = width;
     *p = (product){.shape = *shape};
     open_side(p, &p->a, 'a', a);
     open_side(p, &p->b, 'b', b);
-    blo_gemm_choose(blo_context_facts(context), &p->shape, &p->a.facts, &p->b.facts, &p->choice);
+    blo_gemm_choose(&facts, &p->shape, &p->a.facts, &p->b.facts, &p->choice);
     pack_side(p, &p->a);
     pack_side(p, &p->b);
     uint64_t count = (uint64_t)(shape->batch * shape->m * shape->n);
     p->c = make(shape->dtype, count, false);
     p->partial = make(shape->dtype, (uint64_t)p->choice.split * count, false);
     char name[64];
-    char *text = blo_gemm_source(&p->choice, shape->dtype, "(TO_V(x) * (1 / 255.0f))", epilogue, name);
+    char *text = blo_gemm_source(&p->choice, shape->dtype, "(TO_V(x) * (1 / 255.0f))", NULL, name);
     p->multiply = build(name, text);
     text = blo_gemm_sum_source(shape->dtype, name);
     p->sum = build(name, text);

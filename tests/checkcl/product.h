@@ -27,9 +27,8 @@ typedef struct side_options {
     bool transposed, in_place, bytes, fixed;
 } side_options;
 
-/* EPILOGUE NULL: none. */
-void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b,
-                  const blo_gemm_epilogue *epilogue);
+/* As a device with native vectors of WIDTH floats would compute it (0: as this one). */
+void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b, int width);
 void close_product(product *p);
 void run_pack(const product *p, const side *s);
 void run_tiles(const product *p);
