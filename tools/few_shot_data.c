@@ -20,7 +20,8 @@ static int read_images(few_shot_data *data, const few_shot_settings *settings) {
                             ? blo_images_open(settings->data, &options, &data->images, message, sizeof message)
                             : blo_images_generate(&options, &data->images, message, sizeof message);
     if (status != BLO_OK)
-        return complain(EXIT_FAILED, "--data %s: %s", settings->data ? settings->data : "(built in)", message);
+        return complain(EXIT_FAILED, "--data%s: %s", settings->data ? "" : " (built in)",
+                        message); /* it names the file */
     return EXIT_DONE;
 }
 

@@ -111,22 +111,36 @@ static int describe(const few_shot_problem *p, int64_t iterations, blo_safetenso
     return status == BLO_OK ? EXIT_DONE : EXIT_FAILED;
 }
 
-int few_shot_model_save(const few_shot_problem *p, const run_folder *folder, const char *name, int64_t iterations) {
-    char message[MESSAGE] = "the path is too long", path[PATH_LENGTH];
+/* Writes the models as NAME, or says in MESSAGE why not. */
+static bool write_models(const few_shot_problem *p, const run_folder *folder, const char *name, int64_t iterations,
+                         char message[MESSAGE]) {
+    char path[PATH_LENGTH];
     blo_safetensors *file = NULL;
-    bool done = snprintf(path, sizeof path, "%s/%s", folder->path, name) < PATH_LENGTH &&
-                blo_safetensors_create(&file, message, sizeof message) == BLO_OK;
-    blo_status status = BLO_OK;
-    if (done && p->backbone)
-        status = blo_model_store(p->backbone, "upper", file);
-    if (done && status == BLO_OK)
+    snprintf(message, MESSAGE, "the path is too long");
+    if (snprintf(path, sizeof path, "%s/%s", folder->path, name) >= PATH_LENGTH ||
+        blo_safetensors_create(&file, message, MESSAGE) != BLO_OK)
+        return false;
+    blo_status status = p->backbone ? blo_model_store(p->backbone, "upper", file) : BLO_OK;
+    if (status == BLO_OK)
         status = blo_model_store(p->lower, "lower", file);
     if (status != BLO_OK)
-        snprintf(message, sizeof message, "%s", blo_context_error(p->context));
-    done = done && status == BLO_OK && describe(p, iterations, file, message) == EXIT_DONE &&
-           blo_safetensors_write(file, path, message, sizeof message) == BLO_OK;
+        snprintf(message, MESSAGE, "%s", blo_context_error(p->context));
+    bool done = status == BLO_OK && describe(p, iterations, file, message) == EXIT_DONE &&
+                blo_safetensors_write(file, path, message, MESSAGE) == BLO_OK;
     blo_safetensors_destroy(file);
-    return done ? EXIT_DONE : complain(EXIT_FAILED, "%s/%s: %s", folder->path, name, message);
+    return done;
+}
+
+int few_shot_model_save(const few_shot_problem *p, const run_folder *folder, const char *name, int64_t iterations) {
+    char message[MESSAGE];
+    if (write_models(p, folder, name, iterations, message))
+        return EXIT_DONE;
+    return complain(EXIT_FAILED, "%s/%s: %s", folder->path, name, message);
+}
+
+void few_shot_model_rescue(const few_shot_problem *p, const run_folder *folder, const char *name, int64_t iterations) {
+    char message[MESSAGE];
+    (void)write_models(p, folder, name, iterations, message);
 }
 
 /* Where a file says what its models are, it must be what was asked for: shapes alone do not tell. */
@@ -168,7 +182,7 @@ int few_shot_model_load(few_shot_problem *p, const char *path) {
     char message[MESSAGE];
     blo_safetensors *file = NULL;
     if (blo_safetensors_read(path, &file, message, sizeof message) != BLO_OK)
-        return complain(EXIT_FAILED, "--load %s: %s", path, message);
+        return complain(EXIT_FAILED, "--load: %s", message); /* it names the file */
     int status = check_facts(p, file, path);
     if (status == EXIT_DONE && restore(p, file) != BLO_OK)
         status = complain(EXIT_FAILED, "--load %s: %s", path, blo_context_error(p->context));

@@ -22,6 +22,9 @@ blo_status few_shot_copy_put_gradients(const few_shot_copy *copy, few_shot_probl
  * behind them, earlier runs counted. Returns an exit status; complaints are printed. */
 int few_shot_model_save(const few_shot_problem *problem, const run_folder *folder, const char *name,
                         int64_t iterations);
+/* The same after a failure that has been told: saved if it can be. */
+void few_shot_model_rescue(const few_shot_problem *problem, const run_folder *folder, const char *name,
+                           int64_t iterations);
 /* Both models from PATH. A model of another kind is refused; the run ends then. */
 int few_shot_model_load(few_shot_problem *problem, const char *path);
 

@@ -250,6 +250,8 @@ int few_shot_run(few_shot_problem *problem, const json_t *config) {
         status = iterations(&r);
         if (status == EXIT_DONE)
             status = judge_chosen(&r);
+        else if (r.saves && r.done)
+            few_shot_model_rescue(problem, &r.folder, "last.safetensors", problem->first_iteration + r.done);
         if (r.done || r.test.tasks)
             print_table(&r);
         if ((r.saves ? save_end(&r) : profile_report(problem->context, NULL)) != EXIT_DONE)
