@@ -325,6 +325,8 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
     blo_indices *indices = &emitter->indices;
     int loop = blo_emit_open(emitter, 0);
     const blo_index *g = blo_index_lane(indices, "g", over->extent, 0), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
+    if (over->outer > 1) /* the lanes are along the results of one range */
+        g = blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), over->extent, g);
     const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
     const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
     bool apart = false; /* the lanes are in ranges of different ends */
@@ -368,10 +370,12 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     s.chunks = s.chunk > 0 ? (s.length + s.chunk - 1) / s.chunk : 1; /* none is empty */
     if (s.chunks > 1)
         s.partial = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s.chunks * node->count);
-    const domain over = {.outer = 1, .extent = s.chunks * node->count};
-    int width = width_of(lowering, over.extent);
+    int width = width_of(lowering, s.chunks * node->count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
+        domain over = {.outer = 1, .extent = s.chunks * node->count};
+        if (width > 1 && s.chunks > 1 && node->count >= 2 * width)
+            over = (domain){.outer = s.chunks, .extent = node->count};
         blo_emitter emitter;
         start_emitter(&emitter, lowering, index, width, &over);
         status = emit_reduce(&emitter, node, &over, &s);
