@@ -3,7 +3,8 @@
  * LOAD evaluates the operand's expression; LOAD_LANES W elements of it, from there along t (ALONG_PANEL) or along k, whichever lies
  * contiguous in the source. What is read along k is turned in registers (turn.cl), so that reads and writes run along memory.
  * IS_A: the panel runs along the rows. T: element. V: vector of W. REST: TILE % W; PUT_REST(x, p) stores so many lanes. */
-#define READ(l) V turn##l = t + l < TILE ? LOAD_LANES(item, k, t_from + t + l) : (V)0;
+#define READ(l) V turn##l = LOAD_LANES(item, k, t_from + t + l);
+#define READ_REST(l) V turn##l = l < REST ? LOAD_LANES(item, k, t_from + t + l) : (V)0;
 #define WRITE(l) VSTORE(turn##l, 0, to + l * TILE + t);
 #define WRITE_REST(l) PUT_REST(turn##l, to + l * TILE + t)
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __global T *restrict out, const ulong out_offset,
@@ -36,7 +37,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __
                 FOR_LANES(WRITE)
             }
 #if REST
-            FOR_LANES(READ)
+            FOR_LANES(READ_REST)
             TURN
             FOR_LANES(WRITE_REST)
 #endif
@@ -47,5 +48,6 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __
             to[t] = t < t_count ? LOAD(item, k, t_from + min(t, t_count - 1)) : (T)0;
 }
 #undef READ
+#undef READ_REST
 #undef WRITE
 #undef WRITE_REST
