@@ -63,7 +63,10 @@ class ToolTest(unittest.TestCase):
         for row, line in zip(table, lines):
             self.assertEqual(list(row), list(line))
             for key in row:
-                self.assertEqual(float(row[key]), float(line[key]) if line[key] is not None else float("nan"), key)
+                if line[key] is None:
+                    self.assertEqual(row[key], "nan", key)
+                else:
+                    self.assertEqual(float(row[key]), float(line[key]), key)
         return lines
 
     def read_npy(self, folder, name):

@@ -10,6 +10,8 @@ RUNS = {
     "hyper-cleaning": ["hyper-cleaning", "--train", 30, "--validation", 20, "--test", 10, "--iterations", 2, "--steps", 3],
     "hyper-cleaning, thinned snapshots": ["hyper-cleaning", "--train", 30, "--validation", 20, "--test", 10, "--iterations", 1, "--steps", 40,
                                           "--memory", "600K", "--no-truncation"],
+    "few-shot": ["few-shot", "--image-size", 16, "--filters", 2, "--ways", 2, "--query", 2, "--tasks", 1, "--steps", 2, "--iterations", 2,
+                 "--validate-every", 1, "--validate-tasks", 1, "--evaluate-tasks", 1],
 }
 WANTED = os.environ.get("CLBILEVEL_FAULTS", "12")
 

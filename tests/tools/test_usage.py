@@ -9,7 +9,7 @@ class Usage(ToolTest):
     def test_help_and_version(self):
         self.assertIn("hyper-cleaning", self.succeeds("--help"))
         self.assertRegex(self.succeeds("--version"), r"^clbilevel \d+\.\d+\.\d+\n$")
-        for command, option in (("devices", "--help"), ("numerical", "--lower-rate"), ("hyper-cleaning", "--no-truncation")):
+        for command, option in (("devices", "--help"), ("numerical", "--lower-rate"), ("hyper-cleaning", "--no-truncation"), ("few-shot", "--shots")):
             self.assertIn(option, self.succeeds(command, "--help"))
         self.assertIn("[0.0005]", self.succeeds("numerical", "--help"))
 
