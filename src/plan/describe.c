@@ -84,8 +84,8 @@ static void add_shape(char text[BLO_STEP_WHAT], const blo_node *node) {
 /* Comparisons and choices say little of what a kernel is for. */
 static bool is_telling(blo_op op) {
     const blo_node one = {.op = op};
-    return (blo_node_computes(&one) && !(op >= BLO_OP_LT && op <= BLO_OP_SELECT)) || op == BLO_OP_GATHER || op == BLO_OP_MATMUL ||
-           (op >= BLO_OP_CONV && op <= BLO_OP_POOL_PUT);
+    return (blo_node_computes(&one) && !(op >= BLO_OP_LT && op <= BLO_OP_SELECT)) || op == BLO_OP_GATHER ||
+           op == BLO_OP_MATMUL || (op >= BLO_OP_CONV && op <= BLO_OP_POOL_PUT);
 }
 
 /* The costliest operations first: they tell a softmax from an update. */
@@ -164,6 +164,11 @@ static void describe_convolution(blo_plan_step *step, const blo_node *node) {
 
 static void describe_kernel(blo_plan_step *step, const blo_group *group, const blo_node *root, const survey *s,
                             bool first) {
+    if (step->copies) {
+        add_words(step->what, "copy of %s", blo_op_name(root->op));
+        add_shape(step->what, root);
+        return;
+    }
     if (group->kind == BLO_GROUP_REDUCE && !first) {
         add_words(step->what, "partial results of %s", blo_op_name(root->op));
         add_shape(step->what, root);

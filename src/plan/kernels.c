@@ -8,10 +8,13 @@
 #include <string.h>
 
 enum {
-    SERIAL_LENGTH = 256, /* a reduction up to this long is one loop */
-    CHUNK = 128,         /* elements of one partial sum */
-    MANY_OUTER = 4096,   /* with as many results there is work enough without partial sums */
-    MAX_PARTIALS = 65536 /* partial results of one reduction */
+    SERIAL_LENGTH = 256,  /* a reduction up to this long is one loop */
+    CHUNK = 128,          /* elements of one partial sum */
+    MANY_OUTER = 4096,    /* with as many results there is work enough without partial sums */
+    MAX_PARTIALS = 65536, /* partial results of one reduction */
+    STORED_OUTPUTS = 3,   /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
+    STORED_BY_PRODUCTS = 1,
+    COPIED_OUTPUTS = 40 /* arrays that one kernel of copies writes */
 };
 
 /* Work-groups of few different sizes, since implementations compile a kernel anew for each. */
@@ -21,8 +24,8 @@ static size_t group_size(const blo_lowering *lowering, uint64_t items) {
     return items >= 512 ? 64 : 1;
 }
 
-/* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along EXTENT.
- * The text has their indices: "g" along EXTENT, "h" along OUTER. */
+/* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along
+ * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. */
 typedef struct domain {
     int64_t outer, extent;
 } domain;
@@ -123,21 +126,24 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
     return BLO_OK;
 }
 
-/* Stores VALUE at LINEAR into every array of NODE: its own, and each output it is. */
+/* Stores VALUE at LINEAR into NODE's array, which is the first output that it is, and into a few other outputs: into as
+ * many as leave room for the kernel's other arrays. copy_outputs() writes the rest. */
 static void store(blo_emitter *emitter, const blo_node *node, const blo_value *value, const blo_index *linear,
                   int scope) {
     blo_lowering *lowering = emitter->lowering;
-    int own = node->op == BLO_OP_INPUT ? -1 : blo_lower_node_array(lowering, node);
-    for (int j = -1; j < lowering->n_outputs; j++) {
-        int array = own;
-        if (j >= 0) {
-            if (lowering->outputs[j] != node ||
-                (own >= 0 && lowering->arrays[own].kind == BLO_ARRAY_OUTPUT && lowering->arrays[own].index == j))
-                continue;
-            array = blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count);
-        }
+    const int own = node->op == BLO_OP_INPUT ? -1 : blo_lower_node_array(lowering, node);
+    int left = emitter->carried ? STORED_BY_PRODUCTS : STORED_OUTPUTS;
+    if (own >= 0) {
+        blo_emit_store(emitter, blo_emit_array(emitter, own, true), linear, value, scope);
+        left--;
+    }
+    for (int j = 0; j < lowering->n_outputs && left > 0; j++) {
+        if (lowering->outputs[j] != node || (own >= 0 && lowering->arrays[own].index == j))
+            continue;
+        const int array = blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count);
         if (array >= 0)
             blo_emit_store(emitter, blo_emit_array(emitter, array, true), linear, value, scope);
+        left--;
     }
 }
 
@@ -305,14 +311,15 @@ typedef struct shares {
 static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, bool apart,
                         int loop) {
     char header[96];
+    char widened[64];
     blo_text *text = blo_emit_text(emitter, loop);
     blo_text update = {0};
     if (value)
-        blo_reduction_update(&update, node, "s", value->name);
-    if (apart && value && value->wide) /* every lane its own end */
+        blo_reduction_update(&update, node, "s", apart ? blo_emit_widened(emitter, value, widened) : value->name);
+    if (apart && value) /* every lane its own end */
         blo_text_add(text, "const %s before = s;\n", blo_emit_type(emitter, node->dtype, true));
     blo_text_append(text, &update);
-    if (apart && value && value->wide)
+    if (apart && value)
         blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
                      blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
     blo_text_free(&update);
@@ -329,7 +336,7 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
         g = blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), over->extent, g);
     const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
     const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
-    bool apart = false; /* the lanes are in ranges of different ends */
+    bool apart = false;                      /* the lanes are in ranges of different ends */
     if (s->chunks * s->chunk != s->length) { /* nothing beyond the end is read */
         const bool wide = apart = blo_index_is_wide(element);
         const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
@@ -340,8 +347,8 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
                          blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
         else
             blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
-        element = wide ? blo_index_scattered(indices, "j", s->length, loop)
-                       : blo_index_name(indices, "j", s->length, loop);
+        element =
+            wide ? blo_index_scattered(indices, "j", s->length, loop) : blo_index_name(indices, "j", s->length, loop);
     }
     blo_index_split(indices, result, node->rank, node->shape, at);
     blo_reduction_index(indices, node, at, element, operand);
@@ -349,7 +356,7 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
     if (emitter->scalar_only)
         return BLO_OK;
     emitter->failed = emitter->failed || (s->length > 0 && !value);
-    const bool wide = value && value->wide;
+    const bool wide = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
     blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
                  blo_reduction_start(node));
     close_range(emitter, s, node, value, apart, loop);
@@ -428,13 +435,8 @@ static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group,
     return status;
 }
 
-/* A product that is several outputs: its kernel writes the first, this one copies it to the others. */
-static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
-    int times = 0;
-    for (int j = 0; j < lowering->n_outputs; j++)
-        times += lowering->outputs[j] == node;
-    if (times < 2)
-        return BLO_OK;
+/* Copies NODE's first output to others: number FROM of all that it is, and those after it. */
+static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node, int from) {
     const domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
     start_emitter(&emitter, lowering, -1, width_of(lowering, node->count), &over);
@@ -442,16 +444,46 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node) {
     blo_index_split(&emitter.indices, g, node->rank, node->shape, at);
     const blo_value *value = blo_emit_value(&emitter, node, at);
     emitter.failed = emitter.failed || !value;
-    for (int j = 0; value && j < lowering->n_outputs; j++) {
-        const blo_plan_array *own = &lowering->arrays[blo_lower_node_array(lowering, node)];
-        if (lowering->outputs[j] != node || own->index == j)
+    for (int j = 0, number = 0; value && j < lowering->n_outputs && number < from + COPIED_OUTPUTS; j++) {
+        if (lowering->outputs[j] != node || number++ < from)
             continue;
         int parameter =
             blo_emit_array(&emitter, blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count), true);
         blo_emit_store(&emitter, parameter, g, value, 0);
     }
     blo_status status = add_kernel(&emitter, &over, "", 0, NULL);
+    if (status == BLO_OK)
+        lowering->steps[lowering->n_steps - 1].copies = true;
     blo_emitter_free(&emitter);
+    return status;
+}
+
+/* Writes the outputs that the kernel of NODE left: all that it is but the first STORED. */
+static blo_status copy_outputs(blo_lowering *lowering, const blo_node *node, int stored) {
+    int times = 0;
+    for (int j = 0; j < lowering->n_outputs; j++)
+        times += lowering->outputs[j] == node;
+    blo_status status = BLO_OK;
+    for (int done = stored; done < times && status == BLO_OK; done += COPIED_OUTPUTS)
+        status = copy_kernel(lowering, node, done);
+    return status;
+}
+
+static blo_status copy_roots(blo_lowering *lowering, const blo_group *group, int stored) {
+    blo_status status = BLO_OK;
+    for (int i = 0; i < group->n_roots && status == BLO_OK; i++)
+        status = copy_outputs(lowering, blo_graph_node(lowering->graph, group->roots[i]), stored);
+    return status;
+}
+
+/* What the kernels of GROUP, and of what rides with it, left to be copied. */
+static blo_status copy_group(blo_lowering *lowering, const blo_group *group) {
+    const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
+    const bool by_product = (group->kind == BLO_GROUP_PRODUCT && !blo_product_is_small(node)) ||
+                            (group->kind == BLO_GROUP_CONVOLUTION && !blo_convolution_is_small(node));
+    blo_status status = copy_roots(lowering, group, by_product ? STORED_BY_PRODUCTS : STORED_OUTPUTS);
+    for (int i = 0; i < group->n_riders && status == BLO_OK; i++)
+        status = copy_roots(lowering, &lowering->groups[group->riders[i]], STORED_BY_PRODUCTS);
     return status;
 }
 
@@ -534,16 +566,14 @@ static blo_status product_kernels(blo_lowering *lowering, const blo_group *group
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     if (blo_product_is_small(node))
         return small_product_kernel(lowering, group, index);
-    blo_status status = blo_lower_product(lowering, index);
-    return status == BLO_OK && group->n_riders == 0 ? copy_kernel(lowering, node) : status;
+    return blo_lower_product(lowering, index);
 }
 
 static blo_status convolution_kernels(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     if (blo_convolution_is_small(node))
         return elementwise_kernel(lowering, group, index);
-    blo_status status = blo_lower_convolution(lowering, node);
-    return status == BLO_OK ? copy_kernel(lowering, node) : status;
+    return blo_lower_convolution(lowering, node);
 }
 
 blo_status blo_lower_kernels(blo_lowering *lowering) {
@@ -558,6 +588,8 @@ blo_status blo_lower_kernels(blo_lowering *lowering) {
         case BLO_GROUP_PRODUCT: status = product_kernels(lowering, group, index); break;
         case BLO_GROUP_CONVOLUTION: status = convolution_kernels(lowering, group, index); break;
         }
+        if (status == BLO_OK)
+            status = copy_group(lowering, group);
         for (int s = first; s < lowering->n_steps; s++)
             lowering->steps[s].group = index;
     }

@@ -57,6 +57,7 @@ typedef struct blo_plan_step {
     blo_gemm_call call; /* library call: arrays a, b, c are arguments 0, 1, 2 */
     bool fixed;         /* computes kept arrays */
     bool function;      /* TEXT is a function of a routine, not a kernel */
+    bool copies;        /* an output to others that are the same node */
     int group;          /* that it is a launch of */
     /* for the profile: */
     char what[BLO_STEP_WHAT];

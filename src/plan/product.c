@@ -93,8 +93,9 @@ static void ride_text(ride *r, const blo_gemm_choice *choice) {
     for (int row = 0; row < choice->tile_m; row++)
         for (int v = 0; v < choice->vectors; v++)
             blo_text_add(text, "tile[%d] = acc%d_%d;\n", row * choice->vectors + v, row, v);
-    blo_text_add(text, "for (uint v = 0; v < VN && column + v * W < n; v++) {\nconst uint g = (uint)column + v * W, rest = "
-                       "(uint)n - g;\nconst %s lane = min((%s)(0",
+    blo_text_add(text,
+                 "for (uint v = 0; v < VN && column + v * W < n; v++) {\nconst uint g = (uint)column + v * W, rest = "
+                 "(uint)n - g;\nconst %s lane = min((%s)(0",
                  lanes, lanes);
     for (int l = 1; l < choice->vector; l++)
         blo_text_add(text, ", %d", l);
@@ -177,7 +178,8 @@ static void forget(product *p) {
 }
 
 bool blo_product_carries(const blo_lowering *lowering, const blo_node *node) {
-    if (lowering->device->gemm == BLO_GEMM_CLBLAST || blo_product_is_small(node) || node->rank != 2)
+    if (lowering->device->gemm == BLO_GEMM_CLBLAST || blo_product_is_small(node) || node->rank != 2 ||
+        node->shape[0] == 1) /* an axis of 1 may be broadcast: its index is not the lanes' */
         return false;
     product p = choose(lowering, node);
     bool carries = p.choice.swapped && p.choice.split == 1 && p.choice.tile_m >= node->shape[1] &&
@@ -188,7 +190,8 @@ bool blo_product_carries(const blo_lowering *lowering, const blo_node *node) {
 
 static blo_status own_product(blo_lowering *lowering, int index, const blo_node *node) {
     product p = choose(lowering, node);
-    const bool rides = lowering->groups[index].n_riders > 0, in_parts = p.choice.split > 1 && blo_root_is_read_once(lowering, node);
+    const bool rides = lowering->groups[index].n_riders > 0,
+               in_parts = p.choice.split > 1 && blo_root_is_read_once(lowering, node);
     const blo_operand *row = p.choice.swapped ? &p.b : &p.a, *column = p.choice.swapped ? &p.a : &p.b;
     ride riding = {0};
     int result = rides || in_parts ? -1 : blo_lower_node_array(lowering, node), target = result;

@@ -26,7 +26,8 @@ static bool same_but_for_ones(const blo_node *a, const blo_node *b) {
     }
 }
 
-/* Does element (i, …) of NODE read elements (i, …) of its operand only? ROWS: the extent of that first axis, above 1. */
+/* Does element (i, …) of NODE read elements (i, …) of its operand only? ROWS: the extent of that first axis, above 1.
+ */
 static bool keeps_row(const blo_node *node, const blo_node *operand, int64_t rows) {
     if (node->rank < 1 || operand->rank < 1 || node->shape[0] != rows || operand->shape[0] != rows)
         return false;
@@ -60,11 +61,23 @@ static bool is_aboard(const boarding *b, const blo_node *node) {
 
 enum { UNKNOWN, NOT, BY_ROWS, OTHERWISE }; /* how an expression reads what is aboard */
 
-/* How NODE's expression reads what is aboard: the worst over all paths. */
+/* May the emitter compute it for the rows of all lanes at once? */
+static bool has_lanes(const blo_node *node) {
+    switch (node->op) {
+    case BLO_OP_RANDOM:
+    case BLO_OP_POOL_ARGMAX:
+    case BLO_OP_POOL_TAKE:
+    case BLO_OP_POOL_PUT: return false;
+    default: return !blo_is_convolution(node);
+    }
+}
+
+/* How NODE's expression reads what is aboard: the worst over all paths. OTHERWISE also where it has no form with lanes.
+ */
 static int reads(const boarding *b, const blo_node *node) {
     if (b->known[node->id] != UNKNOWN)
         return b->known[node->id];
-    int result = NOT;
+    int result = has_lanes(node) ? NOT : OTHERWISE;
     for (int i = 0; i < node->n_in; i++) {
         const blo_node *operand = node->in[i];
         bool aboard = is_aboard(b, operand);

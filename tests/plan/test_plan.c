@@ -333,6 +333,132 @@ START_TEST(random_row_work_on_a_product_matches_the_interpreter) {
 }
 END_TEST
 
+/* --- corners, each of which one case of the above may miss --- */
+
+/* What has no form with lanes beside a product that carries its rows' work: dropout of its results. */
+static void run_dropout(blo_context *context) {
+    scene s = {0};
+    ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
+    blo_node *x = take_input(&s, "x", BLO_FLOAT, 2, (const int64_t[]){300, 64});
+    blo_node *w = take_input(&s, "w", BLO_FLOAT, 2, (const int64_t[]){5, 64});
+    blo_node *step = blo_constant(s.graph, BLO_INT32, 7);
+    blo_node *outputs[] = {blo_dropout(blo_tanh(blo_matmul(x, w, false, true)), 0.5, step, 3)};
+    run_outputs(context, &s, 1, outputs, 0);
+}
+
+/* A long sum, in ranges of which the last is shorter, of what is the same in all lanes. */
+static void run_same_summands(blo_context *context) {
+    static const int first[1] = {0};
+    for (int64_t count = 1; count <= 40; count++) {
+        scene s = {0};
+        ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
+        blo_node *a = take_input(&s, "a", BLO_DOUBLE, 0, NULL);
+        blo_node *same = blo_tanh(blo_broadcast_to(a, 2, (const int64_t[]){2001, count}));
+        blo_node *outputs[] = {blo_sum_axes(same, 1, first, false)};
+        run_outputs(context, &s, 1, outputs, (uint64_t)count);
+    }
+}
+
+/* A product of one row, with the work of that row. */
+static void run_one_row(blo_context *context) {
+    for (int64_t n = 2; n <= 24; n++) {
+        scene s = {0};
+        ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
+        blo_node *x = take_input(&s, "x", BLO_FLOAT, 2, (const int64_t[]){1, 32768 / n + 3});
+        blo_node *w = take_input(&s, "w", BLO_FLOAT, 2, (const int64_t[]){n, 32768 / n + 3});
+        blo_node *outputs[] = {row_softmax(blo_scale(blo_matmul(x, w, false, true), 0.01))};
+        run_outputs(context, &s, 1, outputs, (uint64_t)n);
+    }
+}
+
+/* Checks that all N tensors hold what the first one does, and that it holds something. */
+static void check_copies(int n, blo_tensor *const *tensors) {
+    float first[256], other[256];
+    ck_assert_uint_le(blo_tensor_bytes(tensors[0]), sizeof first);
+    ck_assert_int_eq(blo_tensor_download(tensors[0], first, blo_tensor_bytes(tensors[0])), BLO_OK);
+    ck_assert_float_ne(first[0], 0);
+    for (int i = 1; i < n; i++) {
+        memset(other, 0, sizeof other);
+        ck_assert_int_eq(blo_tensor_download(tensors[i], other, blo_tensor_bytes(tensors[i])), BLO_OK);
+        ck_assert_mem_eq(first, other, blo_tensor_bytes(tensors[0]));
+    }
+}
+
+/* Two nodes, both more outputs than a kernel has arguments: KIND 0 constants, 1 sums, 2 a product and its row work. */
+static void run_many_outputs(blo_context *context, int kind) {
+    enum { TIMES = 70 };
+    static const int last[1] = {-1};
+    blo_graph *graph = NULL;
+    blo_function *function = NULL;
+    blo_node *outputs[2 * TIMES];
+    blo_tensor *out[2 * TIMES], *in = NULL;
+    float values[32 * 1100];
+    for (int i = 0; i < 32 * 1100; i++)
+        values[i] = 1;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *a = blo_graph_input(graph, "a", BLO_FLOAT, 2, (const int64_t[]){32, 1100});
+    blo_node *narrow = blo_slice(a, (const int64_t[]){0, 0}, (const int64_t[]){5, 1100}, NULL);
+    blo_node *one = kind == 0   ? blo_full_like(blo_sum_axes(a, 1, last, false), 1)
+                    : kind == 1 ? blo_sum_axes(a, 1, last, false)
+                                : blo_matmul(a, narrow, false, true);
+    blo_node *two = blo_tanh(blo_shift(one, 1));
+    for (int i = 0; i < 2 * TIMES; i++) {
+        outputs[i] = i % 2 ? two : one;
+        ck_assert_int_eq(
+            blo_tensor_create(context, BLO_FLOAT, one->rank, one->shape, NULL, &out[i / 2 + i % 2 * TIMES]), BLO_OK);
+    }
+    ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2, a->shape, values, &in), BLO_OK);
+    blo_tensor *in_order[2 * TIMES];
+    for (int i = 0; i < 2 * TIMES; i++)
+        in_order[i] = out[i / 2 + i % 2 * TIMES];
+    ck_assert_msg(blo_function_create(context, 2 * TIMES, outputs, &function) == BLO_OK, "%s",
+                  blo_context_error(context));
+    ck_assert_msg(blo_function_call(function, 1, &in, 2 * TIMES, in_order) == BLO_OK, "%s", blo_context_error(context));
+    check_copies(TIMES, out);
+    check_copies(TIMES, out + TIMES);
+    blo_function_destroy(function);
+    for (int i = 0; i < 2 * TIMES; i++)
+        blo_tensor_destroy(out[i]);
+    blo_tensor_destroy(in);
+    blo_graph_destroy(graph);
+}
+
+static blo_context *open_device(void) {
+    char message[512];
+    blo_context *context = NULL;
+    ck_assert_msg(blo_context_create(NULL, &context, message, sizeof message) == BLO_OK, "%s", message);
+    return context;
+}
+
+START_TEST(dropout_of_a_narrow_product) {
+    blo_context *context = open_device();
+    run_dropout(context);
+    blo_context_destroy(context);
+}
+END_TEST
+
+START_TEST(long_sums_of_equal_summands) {
+    blo_context *context = open_device();
+    run_same_summands(context);
+    blo_context_destroy(context);
+}
+END_TEST
+
+START_TEST(products_of_one_row) {
+    blo_context *context = open_device();
+    run_one_row(context);
+    blo_context_destroy(context);
+}
+END_TEST
+
+START_TEST(one_node_is_very_many_outputs) {
+    blo_context *context = open_device();
+    for (int kind = 0; kind < 3; kind++)
+        run_many_outputs(context, kind);
+    blo_context_destroy(context);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("plan");
     TCase *graphs = tcase_create("random graphs");
@@ -340,6 +466,13 @@ int main(void) {
     tcase_add_test(graphs, random_graphs_match_the_interpreter);
     tcase_add_test(graphs, random_row_work_on_a_product_matches_the_interpreter);
     suite_add_tcase(suite, graphs);
+    TCase *corners = tcase_create("corners");
+    tcase_set_timeout(corners, 300);
+    tcase_add_test(corners, dropout_of_a_narrow_product);
+    tcase_add_test(corners, long_sums_of_equal_summands);
+    tcase_add_test(corners, products_of_one_row);
+    tcase_add_test(corners, one_node_is_very_many_outputs);
+    suite_add_tcase(suite, corners);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
     srunner_run_all(runner, CK_NORMAL);
