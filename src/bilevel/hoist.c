@@ -72,7 +72,9 @@ static blo_status replace(blo_lower_solver *solver, blo_program *program, int n,
         if (!hoist->inputs[i])
             return no_memory(solver);
     }
-    return blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs);
+    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK)
+        return no_memory(solver); /* the values fit one another: nothing else can fail */
+    return BLO_OK;
 }
 
 blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
@@ -90,8 +92,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         status = no_memory(solver);
         goto done;
     }
-    status = blo_graph_invariants(n, outputs, collect_varying(program, varying), varying, least_value,
-                                  BLO_MOST_HOISTED, found, &n_found);
+    status = blo_graph_invariants(n, outputs, collect_varying(program, varying), varying, least_value, BLO_MOST_HOISTED,
+                                  found, &n_found);
     if (status != BLO_OK) {
         status = no_memory(solver);
         goto done;
@@ -171,7 +173,8 @@ static blo_status trace_pullback(blo_lower_solver *solver, blo_program *program,
         if (!hoist->flows[i])
             continue;
         values[flowing] = hoist->values[i];
-        given[flowing] = blo_program_input(program, BLO_ROLE_COTANGENT, i, "adjoint", value->dtype, value->rank, value->shape);
+        given[flowing] =
+            blo_program_input(program, BLO_ROLE_COTANGENT, i, "adjoint", value->dtype, value->rank, value->shape);
         if (!given[flowing++])
             return no_memory(solver);
     }

@@ -21,8 +21,9 @@ typedef struct blo_emitter {
     blo_lowering *lowering;
     int group; /* its roots are evaluated, not loaded */
     blo_indices indices;
-    bool *in_rows;           /* [nodes] roots that "row{id}" holds, element after element of the lanes' rows */
-    const blo_node *carried; /* a product [rows, n]: tile[j * VN + v] holds its column j in the lanes' rows; NULL: none */
+    bool *in_rows; /* [nodes] roots that "row{id}" holds, element after element of the lanes' rows */
+    const blo_node
+        *carried; /* a product [rows, n]: tile[j * VN + v] holds its column j in the lanes' rows; NULL: none */
     int n_values;
     blo_value **values; /* [nodes] chains */
     int n_arrays;
@@ -35,8 +36,8 @@ typedef struct blo_emitter {
     bool failed;      /* out of memory or of arguments */
 } blo_emitter;
 
-/* Scope 0 (the body) is open afterwards. GROUP -1: none. WIDTH: lanes; then the text must define the index that was made
- * by blo_index_lane(), and "lane" and "rest" beside it. */
+/* Scope 0 (the body) is open afterwards. GROUP -1: none. WIDTH: lanes; then the text must define the index that was
+ * made by blo_index_lane(), and "lane" and "rest" beside it. */
 void blo_emitter_init(blo_emitter *emitter, blo_lowering *lowering, int group, int width);
 void blo_emitter_free(blo_emitter *emitter);
 
@@ -56,8 +57,8 @@ const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, c
 /* The parameter number of an array, made at first use. */
 int blo_emit_array(blo_emitter *emitter, int array, bool written);
 
-/* Into the body of a product's kernel, in rows "g", "lane": the roots of RIDER, kept in the item as "row{id}" for the riders
- * after it, and stored where they are wanted; or the product itself as an array. */
+/* Into the body of a product's kernel, in rows "g", "lane": the roots of RIDER, kept in the item as "row{id}" for the
+ * riders after it, and stored where they are wanted; or the product itself as an array. */
 void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, int64_t rows);
 void blo_emit_whole(blo_emitter *emitter, const blo_node *carrier);
 
@@ -69,7 +70,7 @@ blo_text *blo_emit_text(blo_emitter *emitter, int scope);
 /* A new variable name with PREFIX. */
 void blo_emit_name(blo_emitter *emitter, const char *prefix, char name[24]);
 
-/* VALUE as a vector of all lanes, or as it is without lanes; valid until the next 4 calls. */
+/* VALUE as a vector of all lanes, or as it is without lanes: its name, or what is written to TEXT. */
 const char *blo_emit_widened(const blo_emitter *emitter, const blo_value *value, char text[64]);
 /* Writes VALUE to element LINEAR of parameter PARAMETER, in SCOPE. */
 void blo_emit_store(blo_emitter *emitter, int parameter, const blo_index *linear, const blo_value *value, int scope);

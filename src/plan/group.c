@@ -19,10 +19,16 @@ static blo_group_kind kind_of(const blo_node *node) {
     return BLO_GROUP_ELEMENTWISE;
 }
 
-bool blo_group_add_use(blo_group *group, int root) {
+bool blo_group_reads(const blo_group *group, int root) {
     for (int i = 0; i < group->n_uses; i++)
         if (group->uses[i] == root)
             return true;
+    return false;
+}
+
+bool blo_group_add_use(blo_group *group, int root) {
+    if (blo_group_reads(group, root))
+        return true;
     if (group->n_uses == group->uses_capacity) {
         int capacity = group->uses_capacity ? 2 * group->uses_capacity : 8;
         int *uses = realloc(group->uses, (size_t)capacity * sizeof *uses);
@@ -96,8 +102,12 @@ static bool can_join(const blo_lowering *lowering, int index, const blo_node *no
 
 static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *stack) {
     blo_node_facts *facts = &lowering->facts[node->id];
-    blo_group fresh = {
-        .kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .leaves = facts->leaves, .carrier = -1};
+    blo_group fresh = {.kind = kind_of(node),
+                       .n_roots = 1,
+                       .roots = {node->id},
+                       .row = facts->row,
+                       .leaves = facts->leaves,
+                       .carrier = -1};
     if (!collect_uses(lowering, &fresh, node, seen, stack)) {
         free(fresh.uses);
         return false;
@@ -161,13 +171,6 @@ blo_status blo_lower_order(blo_lowering *lowering) {
     return BLO_OK;
 }
 
-static bool reads_root(const blo_group *group, int root) {
-    for (int i = 0; i < group->n_uses; i++)
-        if (group->uses[i] == root)
-            return true;
-    return false;
-}
-
 bool blo_root_is_read_once(const blo_lowering *lowering, const blo_node *root) {
     const blo_group *reader = NULL;
     for (int i = 0; i < lowering->n_outputs; i++)
@@ -175,12 +178,11 @@ bool blo_root_is_read_once(const blo_lowering *lowering, const blo_node *root) {
             return false;
     for (int g = 0; g < lowering->n_groups; g++) {
         const blo_group *group = &lowering->groups[g];
-        if (g == lowering->facts[root->id].group || !reads_root(group, root->id))
+        if (g == lowering->facts[root->id].group || !blo_group_reads(group, root->id))
             continue;
         if (reader || group->carrier >= 0 || group->kind != BLO_GROUP_ELEMENTWISE || group->row >= 0)
             return false;
         reader = group;
     }
-    return reader && !lowering->routine &&
-           blo_graph_node(lowering->graph, reader->roots[0])->count == root->count;
+    return reader && !lowering->routine && blo_graph_node(lowering->graph, reader->roots[0])->count == root->count;
 }

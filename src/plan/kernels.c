@@ -34,8 +34,7 @@ static uint64_t items_of(const domain *over, int width) {
     return (uint64_t)(over->outer * ((over->extent + width - 1) / width));
 }
 
-/* Elements that an item should compute at once. Lanes pay on CPU devices, and from a few vectors on. DOUBLES: some
- * values are double. */
+/* Elements that an item should compute at once. Lanes pay on CPU devices, and from a few vectors on. */
 static int width_of(const blo_lowering *lowering, int64_t elements) {
     const blo_device_facts *device = lowering->device;
     if (!device->is_cpu || device->float_vector_width < 4)

@@ -151,6 +151,7 @@ blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs
 
 /* Does group FROM need, directly or not, what group TO writes? VISITED[group], all false at first. */
 bool blo_group_depends(const blo_lowering *lowering, int from, int to, bool *visited);
+bool blo_group_reads(const blo_group *group, int root);
 /* Notes that GROUP reads ROOT; false: no memory. */
 bool blo_group_add_use(blo_group *group, int root);
 

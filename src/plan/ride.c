@@ -143,13 +143,6 @@ static bool reads_product(const boarding *b) {
     return false;
 }
 
-static bool uses(const blo_group *group, int root) {
-    for (int i = 0; i < group->n_uses; i++)
-        if (group->uses[i] == root)
-            return true;
-    return false;
-}
-
 /* Would the product's kernel have to wait for something that waits for it? */
 static bool is_late(const boarding *b) {
     const blo_group *group = &b->lowering->groups[b->group];
@@ -236,7 +229,7 @@ bool blo_root_is_wanted(const blo_lowering *lowering, int root, int product) {
         if (lowering->outputs[i]->id == root)
             return true;
     for (int g = 0; g < lowering->n_groups; g++)
-        if (g != product && lowering->groups[g].carrier != product && uses(&lowering->groups[g], root))
+        if (g != product && lowering->groups[g].carrier != product && blo_group_reads(&lowering->groups[g], root))
             return true;
     return false;
 }
