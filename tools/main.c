@@ -13,6 +13,7 @@ static const struct {
     {"numerical", "the paper's numerical example", command_numerical},
     {"hyper-cleaning", "learns which training labels are wrong", command_hyper_cleaning},
     {"few-shot", "learns features for telling new classes apart", command_few_shot},
+    {"tune", "measures the device's matrix products and keeps the fastest form", command_tune},
 };
 enum { N_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -29,7 +30,7 @@ int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name)
         return complain(EXIT_USAGE,
-                        "a command is wanted: devices, numerical, hyper-cleaning or few-shot; see clbilevel --help");
+                        "a command is wanted: devices, numerical, hyper-cleaning, few-shot or tune; see clbilevel --help");
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         print_usage();
         return EXIT_DONE;
@@ -41,5 +42,5 @@ int main(int argc, char **argv) {
     for (int i = 0; i < N_COMMANDS; i++)
         if (!strcmp(name, commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
-    return complain(EXIT_USAGE, "\"%s\" is no command; want devices, numerical, hyper-cleaning or few-shot", name);
+    return complain(EXIT_USAGE, "\"%s\" is no command; want devices, numerical, hyper-cleaning, few-shot or tune", name);
 }

@@ -17,5 +17,6 @@ int command_devices(int argc, char **argv);
 int command_numerical(int argc, char **argv);
 int command_hyper_cleaning(int argc, char **argv);
 int command_few_shot(int argc, char **argv);
+int command_tune(int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@
 #include <clbilevel/optimizer.h>
 #include <clbilevel/safetensors.h>
 #include <clbilevel/tensor.h>
+#include <clbilevel/tune.h>
 #include <clbilevel/types.h>
 
 #endif

@@ -50,6 +50,7 @@ static blo_status take_options(blo_context *context, const blo_context_options *
     context->dump_folder = options->dump_folder ? copy_text(options->dump_folder) : NULL;
     if (options->dump_folder && !context->dump_folder)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a context");
+    blo_tuning_read(context);
     return BLO_OK;
 }
 

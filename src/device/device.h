@@ -5,6 +5,7 @@
 
 #include <clbilevel/context.h>
 #include <clbilevel/tensor.h>
+#include <clbilevel/tune.h>
 
 /* --- errors and statistics --- */
 
@@ -32,8 +33,13 @@ typedef struct blo_device_facts {
     uint64_t base_alignment; /* bytes; offsets of arrays within a buffer are kept multiples of this */
     blo_gemm gemm;           /* resolved: never AUTO */
     char name[256];
+    blo_tile tiles[2]; /* float, double: as tuned; 0 rows: not */
 } blo_device_facts;
 const blo_device_facts *blo_context_facts(const blo_context *context);
+
+/* OK, or UNSUPPORTED where what tuning finds could not be kept. Keep: on disk, and in the facts. */
+blo_status blo_tuning_possible(blo_context *context);
+blo_status blo_tuning_keep(blo_context *context, blo_dtype dtype, const blo_tile *tile);
 
 /* A fresh random stream number: 0, 1, 2 …, for initialisers; and the context's seed. */
 uint64_t blo_context_next_stream(blo_context *context);

@@ -77,6 +77,8 @@ const char *blo_cl_error_name(cl_int code);
 /* Chooses a device by WHAT (see blo_context_options.device). The sentence goes to CONTEXT. */
 blo_status blo_choose_device(blo_context *context, const char *what);
 blo_status blo_read_facts(blo_context *context, blo_gemm gemm);
+/* Adds to the facts what tuning found before. */
+void blo_tuning_read(blo_context *context);
 
 /* After some launches: tells the device to start, so that it works while the host goes on queueing. */
 blo_status blo_queue_start(blo_context *context);

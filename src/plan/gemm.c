@@ -67,12 +67,18 @@ static bool is_swapped(bool wide, const blo_gemm_shape *shape, const blo_gemm_op
 
 /* Accumulators are tile_m x vectors registers (twice that where a vector takes two); the rest hold a line of the column
  * operand and the broadcasts. */
-static void choose_tile(bool wide, int64_t m, int64_t n, blo_dtype dtype, blo_gemm_choice *choice) {
+static void choose_tile(const blo_device_facts *facts, int64_t m, int64_t n, blo_dtype dtype, blo_gemm_choice *choice) {
+    const bool wide = facts->float_vector_width >= WIDE_FLOATS;
+    const blo_tile *tuned = &facts->tiles[dtype];
     choice->vector = lanes_of(true, dtype);
     choice->vectors = 1;
     if (choice->column == BLO_GEMM_ALONG_K) {
         choice->vector = lanes_of(wide, dtype);
         choice->tile_m = (int)m;
+    } else if (tuned->rows > 0 && m > NARROW && n > NARROW) {
+        choice->vector = tuned->vector;
+        choice->vectors = tuned->vectors;
+        choice->tile_m = tuned->rows;
     } else if (wide) {
         choice->vectors = n > choice->vector && (m <= NARROW - 2 || m > NARROW) ? 2 : 1;
         int most = choice->vectors == 2 ? NARROW - 2 : NARROW;
@@ -123,7 +129,7 @@ void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape,
     *choice = (blo_gemm_choice){.swapped = swapped, .bytes = column->bytes, .split = split_of(shape)};
     const bool turned = m <= NARROW && m < n && turns(wide, shape, column);
     choice->column = turned ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
-    choose_tile(wide, m, n, shape->dtype, choice);
+    choose_tile(facts, m, n, shape->dtype, choice);
     if (!turned)
         choice->column = way_of_column(shape, column, n, choice);
     choice->row = way_of_row(shape, row, m, choice);

@@ -75,7 +75,7 @@ typedef struct work {
 static void bench(const work *w, double peak, bool json) {
     double seconds[3][RUNS];
     product p;
-    open_product(&p, &(blo_gemm_shape){BLO_FLOAT, 1, w->m, w->n, w->k}, w->a, w->b, 0);
+    open_product(&p, &(blo_gemm_shape){BLO_FLOAT, 1, w->m, w->n, w->k}, w->a, w->b, 0, NULL);
     for (int run = -2; run < RUNS; run++)
         for (int part = 0; part < 3; part++) {
             MUST(blo_context_finish(context));

@@ -59,8 +59,12 @@ static void compare_blocks(product *p) {
 }
 
 static void check_product(const blo_gemm_shape *shape) {
+    static const blo_tile tiles[] = {{8, 3, 16, 0}, {16, 1, 16, 0}, {5, 2, 8, 0}, {4, 3, 8, 0}, {12, 1, 8, 0}};
+    blo_tile tile = tiles[draw(5)];
+    if (shape->dtype == BLO_DOUBLE)
+        tile.vector /= 2;
     product p;
-    open_product(&p, shape, draw_side(), draw_side(), draw(2) ? 16 : 8);
+    open_product(&p, shape, draw_side(), draw_side(), draw(2) ? 16 : 8, draw(2) ? &tile : NULL);
     run_pack(&p, &p.a);
     run_pack(&p, &p.b);
     run_tiles(&p);

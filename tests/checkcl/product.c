@@ -54,10 +54,13 @@ static void pack_side(product *p, side *s) {
     s->pack = build_pack(p, s);
 }
 
-void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b, int width) {
+void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b, int width,
+                  const blo_tile *tile) {
     blo_device_facts facts = *blo_context_facts(context);
     if (width > 0)
         facts.float_vector_width = width;
+    if (tile)
+        facts.tiles[shape->dtype] = *tile;
     *p = (product){.shape = *shape};
     open_side(p, &p->a, 'a', a);
     open_side(p, &p->b, 'b', b);

@@ -27,8 +27,10 @@ typedef struct side_options {
     bool transposed, in_place, bytes, fixed;
 } side_options;
 
-/* As a device with native vectors of WIDTH floats would compute it (0: as this one). */
-void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b, int width);
+/* As a device with native vectors of WIDTH floats would compute it (0: as this one), and with TILE for wide results
+ * (NULL: untuned). */
+void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_options b, int width,
+                  const blo_tile *tile);
 void close_product(product *p);
 void run_pack(const product *p, const side *s);
 void run_tiles(const product *p);

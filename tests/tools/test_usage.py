@@ -9,7 +9,8 @@ class Usage(ToolTest):
     def test_help_and_version(self):
         self.assertIn("hyper-cleaning", self.succeeds("--help"))
         self.assertRegex(self.succeeds("--version"), r"^clbilevel \d+\.\d+\.\d+\n$")
-        for command, option in (("devices", "--help"), ("numerical", "--lower-rate"), ("hyper-cleaning", "--no-truncation"), ("few-shot", "--shots")):
+        for command, option in (("devices", "--help"), ("numerical", "--lower-rate"), ("hyper-cleaning", "--no-truncation"), ("few-shot", "--shots"),
+                                ("tune", "--dtype")):
             self.assertIn(option, self.succeeds(command, "--help"))
         self.assertIn("[0.0005]", self.succeeds("numerical", "--help"))
 
@@ -57,6 +58,8 @@ class Usage(ToolTest):
 
     def test_devices_that_are_not_there(self):
         self.refuses(1, ["--device", "99"], "numerical", "--device", "99")
+        self.refuses(1, ["--device", "99"], "tune", "--device", "99")
+        self.refuses(2, ["--dtype", "half"], "tune", "--dtype", "half")
         self.refuses(1, ["no such chip"], "numerical", "--device", "no such chip")
         self.refuses(1, ["elsewhere"], "numerical", env={"CLBILEVEL_DEVICE": "elsewhere"})
         os.mkdir(self.path("vendors"))
