@@ -29,8 +29,9 @@ static void print_usage(void) {
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name)
-        return complain(EXIT_USAGE,
-                        "a command is wanted: devices, numerical, hyper-cleaning, few-shot or tune; see clbilevel --help");
+        return complain(
+            EXIT_USAGE,
+            "a command is wanted: devices, numerical, hyper-cleaning, few-shot or tune; see clbilevel --help");
     if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
         print_usage();
         return EXIT_DONE;
@@ -42,5 +43,6 @@ int main(int argc, char **argv) {
     for (int i = 0; i < N_COMMANDS; i++)
         if (!strcmp(name, commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
-    return complain(EXIT_USAGE, "\"%s\" is no command; want devices, numerical, hyper-cleaning, few-shot or tune", name);
+    return complain(EXIT_USAGE, "\"%s\" is no command; want devices, numerical, hyper-cleaning, few-shot or tune",
+                    name);
 }

@@ -65,8 +65,8 @@ typedef struct blo_lower_options {
     bool truncation;               /* default true; false: max_loss_iter is T, ordinary reverse-mode unrolling */
     bool initialization_auxiliary; /* default true: z gets a gradient; false: z is no upper variable */
     bool warm_start; /* default false; true: a loop starts from the last y_T (needs initialization_auxiliary off) */
-    bool hoisting; /* default true: what a loop computes from x, y_0 and the data alone is computed once, and its adjoint is
-                      summed over the sweep and pulled back once; false: in every step */
+    bool hoisting;   /* default true: what a loop computes from x, y_0 and the data alone is computed once, and its
+                        adjoint is   summed over the sweep and pulled back once; false: in every step */
     uint64_t memory_budget; /* bytes for the whole pool; default 0: the context's */
     blo_whole_mode whole;   /* default AUTO */
 } blo_lower_options;
@@ -120,9 +120,9 @@ typedef struct blo_trajectory_report {
     uint64_t loop_launches;    /* kernels enqueued by the last loop */
     uint64_t sweep_launches;   /* kernels enqueued by the last compute_gradients */
     int launches_per_step;     /* of one lower step, without F */
-    int kept_steps;            /* steps beside whose snapshots the largest saving (a hidden layer, logits) can be kept, so
-                                  that the sweep need not compute it again */
-    uint64_t kept_bytes;       /* of all that is kept like this */
+    int kept_steps;      /* steps beside whose snapshots the largest saving (a hidden layer, logits) can be kept, so
+                            that the sweep need not compute it again */
+    uint64_t kept_bytes; /* of all that is kept like this */
 } blo_trajectory_report;
 BLO_API void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_report *report);
 

@@ -1,6 +1,6 @@
-/* Hoisting: what a program computes from x, y_0 and its data alone is computed once for a whole loop, by a prologue, and
- * its adjoint, summed over the sweep, is pulled back once. Few-shot learning hoists its backbone, hyper-cleaning the
- * weights of its examples. */
+/* Hoisting: what a program computes from x, y_0 and its data alone is computed once for a whole loop, by a prologue,
+ * and its adjoint, summed over the sweep, is pulled back once. Few-shot learning hoists its backbone, hyper-cleaning
+ * the weights of its examples. */
 #ifndef BLO_BILEVEL_HOIST_H
 #define BLO_BILEVEL_HOIST_H
 
@@ -13,17 +13,18 @@ struct blo_binding;
 
 typedef struct blo_hoist {
     int n;
-    blo_node *values[BLO_MOST_HOISTED], *inputs[BLO_MOST_HOISTED]; /* of the graph: as traced, and as the program reads them */
+    blo_node *values[BLO_MOST_HOISTED],
+        *inputs[BLO_MOST_HOISTED]; /* of the graph: as traced, and as the program reads them */
     bool flows[BLO_MOST_HOISTED];  /* it has an adjoint: it depends on x or on a z that is learned */
     int slot[BLO_MOST_HOISTED];    /* STEP: its carry; SCALAR: its output of the program's adjoint; -1: it has none */
     bool uses_initial;             /* y_0 changes from loop to loop, without a version */
     int *upper_output, *initial_output; /* [n_upper], [n_lower]: the parameter's output of PULLBACK, -1: none */
     int n_outputs;
-    blo_plan *prologue, *pullback; /* NULL until asked for; no PULLBACK where nothing flows */
-    blo_buffer *arrays[BLO_MOST_HOISTED];    /* what the prologue computed */
+    blo_plan *prologue, *pullback;            /* NULL until asked for; no PULLBACK where nothing flows */
+    blo_buffer *arrays[BLO_MOST_HOISTED];     /* what the prologue computed */
     blo_buffer *cotangents[BLO_MOST_HOISTED]; /* SCALAR: where the adjoint's outputs go; NULL where none */
-    blo_buffer **pulled;           /* [n_outputs] */
-    bool is_valid;                 /* ARRAYS holds what STAMP tells */
+    blo_buffer **pulled;                      /* [n_outputs] */
+    bool is_valid;                            /* ARRAYS holds what STAMP tells */
     uint64_t stamp;
 } blo_hoist;
 

@@ -133,8 +133,8 @@ static blo_status check_start(const blo_trajectory *trajectory, const blo_progra
 }
 
 /* Queues the gradient of F at y_K into the carries, and its check. */
-static blo_status start_sweep(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data,
-                              blo_tensor *target, int k) {
+static blo_status start_sweep(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data, blo_tensor *target,
+                              int k) {
     blo_lower_solver *solver = trajectory->solver;
     blo_place *state = blo_solver_room(solver, BLO_ROOM_STATE, trajectory->n_state + objective->n_output);
     if (!state)

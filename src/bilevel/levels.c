@@ -40,7 +40,8 @@ static void insert(candidate best[BLO_MOST_LEVELS], int *n, blo_node *node) {
 /* Products that the step computes from its state and that the adjoint computes once more. False: no memory. */
 static bool find(const blo_program *program, double adjoint_cost, candidate best[BLO_MOST_LEVELS], int *n) {
     const int n_nodes = blo_graph_nodes(program->graph);
-    bool *forward = calloc((size_t)n_nodes + 1, sizeof *forward), *backward = calloc((size_t)n_nodes + 1, sizeof *backward),
+    bool *forward = calloc((size_t)n_nodes + 1, sizeof *forward),
+         *backward = calloc((size_t)n_nodes + 1, sizeof *backward),
          *moving = calloc((size_t)n_nodes + 1, sizeof *moving);
     *n = 0;
     if (forward && backward && moving) {

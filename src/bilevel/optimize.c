@@ -67,11 +67,11 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
     return status;
 }
 
-/* Twice what plans keep of fixed data: it is kept if half of what the pool has left has room for it, and a loop that took
- * all would have every step pack its data again. */
+/* Twice what plans keep of fixed data: it is kept if half of what the pool has left has room for it, and a loop that
+ * took all would have every step pack its data again. */
 static uint64_t spare_for(const blo_program *step, const blo_program *observe) {
-    return 2 * (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) +
-                blo_plan_kept_bytes(observe->plan));
+    return 2 *
+           (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) + blo_plan_kept_bytes(observe->plan));
 }
 
 static uint64_t larger(uint64_t bytes, const blo_plan *plan) {

@@ -162,8 +162,8 @@ blo_status blo_program_plan(blo_lower_solver *solver, blo_program *program) {
     return blo_program_lower(solver, program, program->n_state, program->next_state, false, &program->plan);
 }
 
-/* The parameters and hoisted values whose gradients the program gives, in the order of their slots, after the first N of
- * WRT. */
+/* The parameters and hoisted values whose gradients the program gives, in the order of their slots, after the first N
+ * of WRT. */
 static void collect_slots(const blo_program *program, int n, blo_node **wrt) {
     for (int i = 0; i < program->n_upper; i++)
         if (program->upper_slot[i] >= 0)

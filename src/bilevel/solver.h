@@ -97,8 +97,8 @@ typedef struct blo_binding {
     const blo_place *state;   /* [n_state] or, where the optimizer's arrays are not read, [n_lower] */
     const blo_place *initial; /* [n_lower] */
     blo_tensor *data, *target;
-    const blo_watched *named; /* [n_named] */
-    int32_t steps;            /* done; per-step inputs give the row before it, the first for 0 */
+    const blo_watched *named;    /* [n_named] */
+    int32_t steps;               /* done; per-step inputs give the row before it, the first for 0 */
     const blo_place *cotangents; /* of what is hoisted; for a pullback only */
 } blo_binding;
 

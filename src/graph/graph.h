@@ -130,18 +130,19 @@ blo_node *blo_graph_node(const blo_graph *graph, int id);
 
 /* Marks LIVE[id] (of size blo_graph_nodes) for everything the outputs depend on. */
 void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
-/* RESULTS[n]: the N outputs with TO[i], of equal dtype and shape, in the place of FROM[i], for M nodes. Errors: those of
- * the graph. */
+/* RESULTS[n]: the N outputs with TO[i], of equal dtype and shape, in the place of FROM[i], for M nodes. Errors: those
+ * of the graph. */
 blo_status blo_graph_substitute(int m, blo_node *const *from, blo_node *const *to, int n, blo_node *const *outputs,
                                 blo_node **results);
 
-/* FOUND[*n_found], at most MOST: the largest values that do not depend on the M nodes VARYING (NULLs are left out) among
- * what the N outputs compute from them and from these, each of at least LEAST operations. Errors: MEMORY (the graph's). */
+/* FOUND[*n_found], at most MOST: the largest values that do not depend on the M nodes VARYING (NULLs are left out)
+ * among what the N outputs compute from them and from these, each of at least LEAST operations. Errors: MEMORY (the
+ * graph's). */
 blo_status blo_graph_invariants(int n, blo_node *const *outputs, int m, blo_node *const *varying, double least,
                                 int most, blo_node **found, int *n_found);
 
-/* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not movement,
- * not a product), of a node, of all that the outputs depend on. */
+/* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not
+ * movement, not a product), of a node, of all that the outputs depend on. */
 bool blo_is_convolution(const blo_node *node);
 double blo_convolution_products(const blo_node *node); /* multiplications, those with zeros around the image included */
 int64_t blo_op_cost(blo_op op);

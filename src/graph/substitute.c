@@ -12,7 +12,8 @@ static blo_node *remade(blo_node *node, blo_node *const *map) {
         same = same && in[i] == node->in[i];
     }
     return same ? node
-                : blo_node_make(node->graph, node->op, node->dtype, node->rank, node->shape, node->n_in, in, &node->attr);
+                : blo_node_make(node->graph, node->op, node->dtype, node->rank, node->shape, node->n_in, in,
+                                &node->attr);
 }
 
 blo_status blo_graph_substitute(int m, blo_node *const *from, blo_node *const *to, int n, blo_node *const *outputs,

@@ -263,7 +263,8 @@ static void divide_text(blo_text *text, const operands *x) {
 }
 
 static void extremum_text(blo_text *text, const operands *x, char compare) {
-    if (x->node->dtype == BLO_FLOAT || x->node->dtype == BLO_DOUBLE) /* a NaN wins; of integers, compilers warn that none is */
+    if (x->node->dtype == BLO_FLOAT ||
+        x->node->dtype == BLO_DOUBLE) /* a NaN wins; of integers, compilers warn that none is */
         blo_text_add(text, "(%s %c %s || %s != %s) ? %s : %s", x->a, compare, x->b, x->a, x->a, x->a, x->b);
     else
         blo_text_add(text, "%s %c %s ? %s : %s", x->a, compare, x->b, x->a, x->b);
@@ -435,7 +436,8 @@ static const blo_index *unpad(blo_emitter *emitter, const blo_node *node, int ax
     blo_text_add(text,
                  "const %s %s = %s >= (uint)%" PRId64 " && %s_at %% %" PRId64 "u == 0u && %s_at / %" PRId64
                  "u < %" PRId64 "u;\n",
-                 wide ? blo_lanes_truth(BLO_INT32, width) : "bool", condition, i, start, name, step, name, step, extent);
+                 wide ? blo_lanes_truth(BLO_INT32, width) : "bool", condition, i, start, name, step, name, step,
+                 extent);
     blo_text_add(text, "const %s %s = %s ? %s_at / %" PRId64 "u : (%s)0;\n", blo_lanes_index(width), name, condition,
                  name, step, blo_lanes_index(width));
     return wide ? blo_index_scattered(indices, name, extent, index->scope)

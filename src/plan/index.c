@@ -72,7 +72,8 @@ const blo_index *blo_index_name(blo_indices *indices, const char *name, int64_t 
 const blo_index *blo_index_lane(blo_indices *indices, const char *name, int64_t extent, int scope) {
     if (indices->width <= 1)
         return blo_index_name(indices, name, extent, scope);
-    blo_index index = {.kind = BLO_INDEX_NAME, .extent = extent, .scope = scope, .stride = 1, .aligned = !indices->unaligned};
+    blo_index index = {
+        .kind = BLO_INDEX_NAME, .extent = extent, .scope = scope, .stride = 1, .aligned = !indices->unaligned};
     snprintf(index.name, sizeof index.name, "%s", name);
     return intern(indices, &index);
 }

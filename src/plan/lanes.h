@@ -25,7 +25,7 @@ typedef struct blo_helpers {
     bool random, divide;
     bool math[2];      /* exp, log, tanh, sigmoid of float, double */
     bool wide_math[2]; /* of vectors */
-    bool memory[4]; /* loads and stores of several lanes, by dtype */
+    bool memory[4];    /* loads and stores of several lanes, by dtype */
 } blo_helpers;
 
 /* Adds the helpers' definitions, each guarded so that a program may hold it several times. */

@@ -27,9 +27,9 @@ typedef struct blo_plan_array {
     int index; /* of the input or output */
     blo_dtype dtype;
     uint64_t bytes;
-    uint64_t offset; /* in the scratch, of temporaries */
-    int first, last; /* launches that use it */
-    bool kept;       /* depends on fixed inputs only: may outlive a run */
+    uint64_t offset;    /* in the scratch, of temporaries */
+    int first, last;    /* launches that use it */
+    bool kept;          /* depends on fixed inputs only: may outlive a run */
     blo_stored *stored; /* where it does, NULL: computed by each run */
 } blo_plan_array;
 
@@ -79,7 +79,7 @@ typedef struct blo_node_facts {
     int64_t cost; /* operations to evaluate one element */
     int group;    /* of a root */
     int array;    /* of a root or input, -1: none yet */
-    int parts;    /* above 1: it is not summed, its reader sums the PARTS results that array PARTIAL [parts][count] has */
+    int parts; /* above 1: it is not summed, its reader sums the PARTS results that array PARTIAL [parts][count] has */
     int partial;
 } blo_node_facts;
 
@@ -126,7 +126,7 @@ typedef struct blo_group {
     int roots[BLO_GROUP_ROOTS]; /* node ids */
     int row;                    /* as in blo_node_facts, of the kernel */
     int leaves;
-    int carrier; /* the product whose kernel writes these roots, -1: a kernel of its own */
+    int carrier;                            /* the product whose kernel writes these roots, -1: a kernel of its own */
     int n_riders, riders[BLO_GROUP_RIDERS]; /* of a product */
     int n_uses, uses_capacity;
     int *uses; /* root node ids of other groups that it reads */

@@ -17,7 +17,7 @@ struct blo_plan {
     uint64_t scratch_bytes;
     blo_store *store; /* of what depends on fixed inputs only; NULL: not prepared yet */
     uint64_t stamp;   /* of the contents of KEPT */
-    bool built; /* has its kernels, with what is bound for good */
+    bool built;       /* has its kernels, with what is bound for good */
 };
 
 /* --- what the passes share --- */

@@ -46,8 +46,8 @@ uint64_t blo_plan_scratch_bytes(const blo_plan *plan);
 /* Bytes of what depends on the fixed inputs only. */
 uint64_t blo_plan_kept_bytes(const blo_plan *plan);
 /* Computes what depends on the fixed inputs only (packed operands of products) once and keeps it in STORE, which
- * outlives the plan, for the runs that follow; where the pool has no room to spare within BUDGET (0: the context's) each
- * run computes it anew, to the same bits. STAMP tells the inputs' contents apart: with the stamp of the last time
+ * outlives the plan, for the runs that follow; where the pool has no room to spare within BUDGET (0: the context's)
+ * each run computes it anew, to the same bits. STAMP tells the inputs' contents apart: with the stamp of the last time
  * nothing is done. Queues; errors: BUILD, DEVICE, MEMORY. */
 blo_status blo_plan_prepare(blo_plan *plan, blo_store *store, const blo_place *inputs, uint64_t stamp, uint64_t budget);
 

@@ -90,7 +90,8 @@ static blo_status run(problem *p, uint64_t budget, int k, outcome *out) {
     MUST(p->context,
          blo_lower_solver_create(lower_objective, upper_objective, NULL, p->upper, p->lower, &options, &solver));
     MUST(p->context, blo_iapttgm_create(upper_objective, NULL, p->upper, p->lower, &method));
-    blo_status status = blo_lower_optimize(solver, p->data[0], p->target[0], p->data[1], p->target[1], &trajectory, NULL);
+    blo_status status =
+        blo_lower_optimize(solver, p->data[0], p->target[0], p->data[1], p->target[1], &trajectory, NULL);
     if (status == BLO_OK) {
         MUST(p->context, blo_iapttgm_compute_gradients(method, p->data[1], p->target[1], trajectory, &k, NULL));
         MUST(p->context, blo_trajectory_losses(trajectory, out->losses, STEPS));
