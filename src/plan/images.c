@@ -317,9 +317,9 @@ static const blo_index *window_with(blo_emitter *emitter, const blo_node *node, 
     return blo_index_name(indices, name, count, last->scope);
 }
 
-/* Adds to SUM what the window at AT puts at the place (ROW, COLUMN) within it, if CONDITION. */
+/* Adds to SUM what the window at AT puts at the place (ROW, COLUMN) within it, known in PLACE_SCOPE, if CONDITION. */
 static void add_put(blo_emitter *emitter, const blo_node *node, const blo_index *const *at, const char *condition,
-                    const char *row, const char *column, bool wide, blo_text *sum, int *scope) {
+                    const char *row, const char *column, int place_scope, bool wide, blo_text *sum, int *scope) {
     const blo_value *k = blo_emit_value(emitter, node->in[1], at),
                     *a = k ? blo_emit_value(emitter, node->in[0], at) : NULL;
     char expected[24], widened[64];
@@ -328,8 +328,6 @@ static void add_put(blo_emitter *emitter, const blo_node *node, const blo_index 
         return;
     }
     *scope = blo_scope_deeper(&emitter->indices, *scope, blo_scope_deeper(&emitter->indices, a->scope, k->scope));
-    int place_scope = blo_scope_deeper(&emitter->indices, at[1]->scope, at[2]->scope);
-    *scope = blo_scope_deeper(&emitter->indices, *scope, place_scope);
     blo_emit_name(emitter, "e", expected);
     blo_text_add(blo_emit_text(emitter, place_scope), "const int %s = %s ? %s * %" PRId64 " + %s : -1;\n", expected,
                  condition ? condition : "true", row, node->attr.pool.kernel[1], column);
@@ -345,13 +343,15 @@ static const blo_value *put(blo_emitter *emitter, const blo_node *node, const bl
     const bool wide = blo_index_is_wide(index[3]);
     blo_text sum = {0};
     int scope = scope_of(emitter, index);
+    /* of the place, not of the window: where there is one window only, that is 0 everywhere */
+    const int place_scope = blo_scope_deeper(&emitter->indices, index[1]->scope, index[2]->scope);
     for (int64_t i = 0; i * stride[0] < kernel[0]; i++)
         for (int64_t j = 0; j * stride[1] < kernel[1]; j++) {
             blo_text condition = {0};
             char row[64], column[64];
             const blo_index *at[4] = {index[0], window_with(emitter, node, 0, index[1], i, &condition, row),
                                       window_with(emitter, node, 1, index[2], j, &condition, column), index[3]};
-            add_put(emitter, node, at, condition.data, row, column, wide, &sum, &scope);
+            add_put(emitter, node, at, condition.data, row, column, place_scope, wide, &sum, &scope);
             emitter->failed = emitter->failed || condition.failed;
             blo_text_free(&condition);
         }
