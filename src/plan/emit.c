@@ -1,6 +1,6 @@
 /* The emitter; see emit.h. One case per primitive; adding an elementwise primitive is adding a case to
  * elementwise_text(). */
-#include "emit.h"
+#include "emit_cases.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -134,8 +134,8 @@ static const blo_value *recall(const blo_emitter *emitter, const blo_node *node,
 }
 
 /* A value named by a new variable of SCOPE, defined as EXPRESSION: a vector if WIDE. */
-static const blo_value *define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                               bool wide, const char *expression) {
+const blo_value *blo_emit_define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                                 bool wide, const char *expression) {
     blo_value *value = remember(emitter, node, index, scope);
     if (!value)
         return NULL;
@@ -147,8 +147,8 @@ static const blo_value *define(blo_emitter *emitter, const blo_node *node, const
 }
 
 /* A value that is what another one is, or a literal. */
-static const blo_value *alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                              bool wide, const char *name) {
+const blo_value *blo_emit_alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
+                                bool wide, const char *name) {
     blo_value *value = remember(emitter, node, index, scope);
     if (value) {
         value->wide = wide;
@@ -157,11 +157,11 @@ static const blo_value *alias(blo_emitter *emitter, const blo_node *node, const 
     return value;
 }
 
-static const blo_value *constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
-                                 double number) {
+const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
+                                   double number) {
     char text[48];
     blo_emit_literal(text, sizeof text, node->dtype, number);
-    return alias(emitter, node, index, 0, false, text);
+    return blo_emit_alias(emitter, node, index, 0, false, text);
 }
 
 /* Element LINEAR of parameter P, MORE elements further on. */
@@ -190,7 +190,8 @@ static const blo_value *load(blo_emitter *emitter, const blo_node *node, const b
     blo_text first = {0};
     emitter->uses.memory[node->dtype] = emitter->uses.memory[node->dtype] || wide;
     load_text(emitter, node, p, at, "", linear, &first);
-    const blo_value *value = first.failed ? NULL : define(emitter, node, index, linear->scope, wide, first.data);
+    const blo_value *value =
+        first.failed ? NULL : blo_emit_define(emitter, node, index, linear->scope, wide, first.data);
     emitter->failed = emitter->failed || first.failed;
     blo_text_free(&first);
     if (!value || facts->parts <= 1)
@@ -205,7 +206,8 @@ static const blo_value *load(blo_emitter *emitter, const blo_node *node, const b
                  update.failed ? "" : update.data);
     emitter->failed = emitter->failed || update.failed;
     blo_text_free(&update);
-    snprintf(((blo_value *)(uintptr_t)value)->name, sizeof value->name, "%s", sum); /* the object define() just made */
+    snprintf(((blo_value *)(uintptr_t)value)->name, sizeof value->name, "%s",
+             sum); /* the object blo_emit_define() just made */
     return value;
 }
 
@@ -355,279 +357,10 @@ static const blo_value *elementwise(blo_emitter *emitter, const blo_node *node, 
     blo_text text = {0};
     elementwise_text(&text, &x);
     note_helpers(emitter, node, wide);
-    const blo_value *value = text.failed ? NULL : define(emitter, node, index, scope, wide, text.data);
+    const blo_value *value = text.failed ? NULL : blo_emit_define(emitter, node, index, scope, wide, text.data);
     emitter->failed = emitter->failed || text.failed;
     blo_text_free(&text);
     return value;
-}
-
-/* --- movement and indices --- */
-
-static const blo_value *moved(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    blo_indices *indices = &emitter->indices;
-    const blo_node *a = node->in[0];
-    const blo_index *inner[BLO_MAX_RANK];
-    switch (node->op) {
-    case BLO_OP_RESHAPE:
-        blo_index_split(indices, blo_index_linear(indices, node->rank, node->shape, index), a->rank, a->shape, inner);
-        break;
-    case BLO_OP_BROADCAST:
-        for (int i = 0; i < a->rank; i++)
-            inner[i] = a->shape[i] == 1 ? blo_index_const(indices, 0) : index[node->attr.perm[i]];
-        break;
-    case BLO_OP_PERMUTE:
-        for (int i = 0; i < a->rank; i++)
-            inner[node->attr.perm[i]] = index[i];
-        break;
-    default: /* SLICE */
-        for (int i = 0; i < a->rank; i++)
-            inner[i] =
-                blo_index_affine(indices, index[i], node->attr.window.step[i], node->attr.window.start[i], a->shape[i]);
-        break;
-    }
-    const blo_value *value = blo_emit_value(emitter, a, inner);
-    return value ? alias(emitter, node, index, value->scope, value->wide, value->name) : NULL;
-}
-
-/* Adds the name of a condition to the conjunction ALL, which is a vector (of -1 and 0) where WIDE. */
-static void add_condition(const blo_emitter *emitter, blo_text *all, const char *condition, bool is_wide, bool wide) {
-    const char *between = all->length ? " && " : "";
-    if (wide && !is_wide)
-        blo_text_add(all, "%s(%s)(%s ? -1 : 0)", between, blo_lanes_truth(BLO_INT32, emitter->width), condition);
-    else
-        blo_text_add(all, "%s%s", between, condition);
-}
-
-/* CONDITION ? VALUE : OTHER (a literal), where CONDITION is a vector of int if CHOOSES. */
-static const blo_value *choose(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                               bool chooses, const char *condition, const blo_value *value, const char *other) {
-    char widened[64];
-    blo_text text = {0};
-    const bool wide = chooses || value->wide;
-    const char *type = blo_emit_type(emitter, node->dtype, wide), *truth = blo_lanes_truth(node->dtype, emitter->width);
-    if (chooses)
-        blo_text_add(&text, "convert_%s(%s) != (%s)0 ? %s : (%s)(%s)", truth, condition, truth,
-                     blo_emit_widened(emitter, value, widened), type, other);
-    else
-        blo_text_add(&text, "%s ? %s : (%s)(%s)", condition, value->name, type, other);
-    const blo_value *chosen = text.failed ? NULL : define(emitter, node, index, scope, wide, text.data);
-    blo_text_free(&text);
-    return chosen;
-}
-
-/* The operand's index along AXIS of a padding, and in CONDITION the name of what says that there is one (else it is 0);
- * "": always. */
-static const blo_index *unpad(blo_emitter *emitter, const blo_node *node, int axis, const blo_index *index,
-                              char condition[24]) {
-    blo_indices *indices = &emitter->indices;
-    int64_t start = node->attr.window.start[axis], step = node->attr.window.step[axis],
-            extent = node->in[0]->shape[axis];
-    condition[0] = '\0';
-    if (start == 0 && step == 1 && extent == node->shape[axis])
-        return index;
-    char name[24];
-    const bool wide = blo_index_is_wide(index);
-    const int width = wide ? emitter->width : 1;
-    const char *i = wide ? blo_index_lanes(indices, index) : blo_index_text(indices, index);
-    blo_emit_name(emitter, "x", name);
-    blo_emit_name(emitter, "in", condition);
-    blo_text *text = blo_emit_text(emitter, index->scope);
-    blo_text_add(text, "const %s %s_at = %s - (uint)%" PRId64 ";\n", blo_lanes_index(width), name, i, start);
-    blo_text_add(text,
-                 "const %s %s = %s >= (uint)%" PRId64 " && %s_at %% %" PRId64 "u == 0u && %s_at / %" PRId64
-                 "u < %" PRId64 "u;\n",
-                 wide ? blo_lanes_truth(BLO_INT32, width) : "bool", condition, i, start, name, step, name, step,
-                 extent);
-    blo_text_add(text, "const %s %s = %s ? %s_at / %" PRId64 "u : (%s)0;\n", blo_lanes_index(width), name, condition,
-                 name, step, blo_lanes_index(width));
-    return wide ? blo_index_scattered(indices, name, extent, index->scope)
-                : blo_index_name(indices, name, extent, index->scope);
-}
-
-static const blo_value *padded(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_node *a = node->in[0];
-    const blo_index *inner[BLO_MAX_RANK];
-    char conditions[BLO_MAX_RANK][24];
-    blo_text all = {0};
-    if (a->count == 0)
-        return constant(emitter, node, index, 0);
-    int scope = 0;
-    bool chooses = false;
-    for (int i = 0; i < a->rank; i++) {
-        inner[i] = unpad(emitter, node, i, index[i], conditions[i]);
-        scope = blo_scope_deeper(&emitter->indices, scope, index[i]->scope);
-        chooses = chooses || (conditions[i][0] && blo_index_is_wide(index[i]));
-    }
-    for (int i = 0; i < a->rank; i++)
-        if (conditions[i][0])
-            add_condition(emitter, &all, conditions[i], blo_index_is_wide(index[i]), chooses);
-    const blo_value *value = blo_emit_value(emitter, a, inner);
-    if (value && all.length)
-        value = choose(emitter, node, index, blo_scope_deeper(&emitter->indices, scope, value->scope), chooses,
-                       all.failed ? "0" : all.data, value, "0");
-    else if (value)
-        value = alias(emitter, node, index, value->scope, value->wide, value->name);
-    emitter->failed = emitter->failed || all.failed;
-    blo_text_free(&all);
-    return value;
-}
-
-static const blo_value *gathered(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_node *a = node->in[0], *which = node->in[1];
-    blo_indices *indices = &emitter->indices;
-    const blo_value *row = blo_emit_value(emitter, which, index);
-    if (!row || a->count == 0)
-        return row ? constant(emitter, node, index, node->dtype <= BLO_DOUBLE ? (double)NAN : 0) : NULL;
-    char name[24], condition[24], outside[48];
-    const int width = row->wide ? emitter->width : 1;
-    const char *integer = blo_lanes_type(BLO_INT32, width), *unsigned_type = blo_lanes_index(width);
-    blo_emit_name(emitter, "x", name);
-    blo_emit_name(emitter, "in", condition);
-    blo_text *text = blo_emit_text(emitter, row->scope);
-    blo_text_add(text, "const %s %s = convert_%s(%s) >= 0 && convert_%s(%s) < %" PRId64 ";\n",
-                 row->wide ? integer : "bool", condition, integer, row->name, integer, row->name, a->shape[0]);
-    blo_text_add(text, "const %s %s = %s ? convert_%s(%s) : (%s)0;\n", unsigned_type, name, condition, unsigned_type,
-                 row->name, unsigned_type);
-    const blo_index *inner[BLO_MAX_RANK];
-    inner[0] = row->wide ? blo_index_scattered(indices, name, a->shape[0], row->scope)
-                         : blo_index_name(indices, name, a->shape[0], row->scope);
-    for (int i = 1; i < a->rank; i++)
-        inner[i] = index[which->rank + i - 1];
-    const blo_value *value = blo_emit_value(emitter, a, inner);
-    if (!value)
-        return NULL;
-    blo_emit_literal(outside, sizeof outside, node->dtype, node->dtype <= BLO_DOUBLE ? (double)NAN : 0);
-    return choose(emitter, node, index, blo_scope_deeper(indices, value->scope, row->scope), row->wide, condition,
-                  value, outside);
-}
-
-static const blo_value *iota(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    char expression[64];
-    const blo_index *i = index[node->attr.axis];
-    const bool wide = blo_index_is_wide(i);
-    snprintf(expression, sizeof expression, "convert_%s(%s)", blo_emit_type(emitter, node->dtype, wide),
-             wide ? blo_index_lanes(&emitter->indices, i) : blo_index_text(&emitter->indices, i));
-    return define(emitter, node, index, i->scope, wide, expression);
-}
-
-static const blo_value *random_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_index *none[1] = {NULL};
-    if (emitter->width > 1) {
-        emitter->scalar_only = true;
-        return NULL;
-    }
-    const blo_value *counter = blo_emit_value(emitter, node->in[0], none);
-    if (!counter)
-        return NULL;
-    emitter->uses.random = true;
-    const blo_index *linear = blo_index_linear(&emitter->indices, node->rank, node->shape, index);
-    int scope = blo_scope_deeper(&emitter->indices, linear->scope, counter->scope);
-    char bits[24], expression[128];
-    const char *element = blo_index_text(&emitter->indices, linear);
-    blo_emit_name(emitter, "r", bits);
-    blo_text_add(blo_emit_text(emitter, scope),
-                 "const uint4 %s = blo_philox((uint4)(%s, 0u, (uint)%s, 0u), (uint2)(%uu, %uu));\n", bits, element,
-                 counter->name, (unsigned)(node->attr.seed & 0xffffffffu), (unsigned)(node->attr.seed >> 32));
-    if (node->dtype == BLO_FLOAT)
-        snprintf(expression, sizeof expression, "(float)(%s.x >> 8) * 0x1p-24f", bits);
-    else
-        snprintf(expression, sizeof expression, "((double)(%s.x >> 5) * 0x1p26 + (double)(%s.y >> 6)) * 0x1p-53", bits,
-                 bits);
-    return define(emitter, node, index, scope, false, expression);
-}
-
-/* --- reductions and small products, as loops where they are used --- */
-
-const char *blo_reduction_start(const blo_node *node) {
-    if (node->op == BLO_OP_SUM)
-        return "0";
-    return node->dtype == BLO_INT32 ? "INT_MIN" : node->dtype == BLO_UINT8 ? "0" : "-INFINITY";
-}
-
-void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value) {
-    if (node->op == BLO_OP_SUM)
-        blo_text_add(text, "%s += %s;\n", accumulator, value);
-    else if (node->dtype == BLO_FLOAT || node->dtype == BLO_DOUBLE)
-        blo_text_add(text, "%s = (%s > %s || %s != %s) ? %s : %s;\n", accumulator, value, accumulator, value, value,
-                     value, accumulator);
-    else
-        blo_text_add(text, "%s = %s > %s ? %s : %s;\n", accumulator, value, accumulator, value, accumulator);
-}
-
-void blo_reduction_index(blo_indices *indices, const blo_node *node, const blo_index *const *index,
-                         const blo_index *inner, const blo_index **operand) {
-    const blo_node *a = node->in[0];
-    const blo_index *reduced[BLO_MAX_RANK];
-    int64_t shape[BLO_MAX_RANK];
-    int n = 0, kept = 0, next = 0;
-    for (int i = 0; i < a->rank; i++)
-        if (node->attr.axes >> i & 1)
-            shape[n++] = a->shape[i];
-    blo_index_split(indices, inner, n, shape, reduced);
-    for (int i = 0; i < a->rank; i++)
-        operand[i] = node->attr.axes >> i & 1 ? reduced[next++] : index[kept++];
-}
-
-static int scope_of(const blo_emitter *emitter, int rank, const blo_index *const *index) {
-    int scope = 0;
-    for (int i = 0; i < rank; i++)
-        scope = blo_scope_deeper(&emitter->indices, scope, index[i]->scope);
-    return scope;
-}
-
-static const blo_value *reduced(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_index *operand[BLO_MAX_RANK];
-    int64_t length = blo_reduction_length(node);
-    int scope = scope_of(emitter, node->rank, index), loop = blo_emit_open(emitter, scope);
-    char variable[24], accumulator[24], header[128];
-    blo_emit_name(emitter, "j", variable);
-    blo_emit_name(emitter, "s", accumulator);
-    blo_reduction_index(&emitter->indices, node, index, blo_index_name(&emitter->indices, variable, length, loop),
-                        operand);
-    const blo_value *element = length > 0 ? blo_emit_value(emitter, node->in[0], operand) : NULL;
-    if (length > 0 && !element)
-        return NULL;
-    if (element)
-        blo_reduction_update(blo_emit_text(emitter, loop), node, accumulator, element->name);
-    const bool wide = element && element->wide;
-    blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_emit_type(emitter, node->dtype, wide), accumulator,
-                 blo_reduction_start(node));
-    snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
-    blo_emit_close(emitter, loop, header, "");
-    return alias(emitter, node, index, scope, wide, accumulator);
-}
-
-static const blo_value *product(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    const blo_node *a = node->in[0], *b = node->in[1];
-    bool ta = node->attr.matmul.transpose_a, tb = node->attr.matmul.transpose_b;
-    int last = node->rank - 1, row = node->rank - 2;
-    int64_t length = a->shape[ta ? row : last];
-    const blo_index *ia[BLO_MAX_RANK], *ib[BLO_MAX_RANK];
-    int scope = scope_of(emitter, node->rank, index), loop = blo_emit_open(emitter, scope);
-    char variable[24], accumulator[24], header[128];
-    blo_emit_name(emitter, "j", variable);
-    blo_emit_name(emitter, "s", accumulator);
-    const blo_index *k = blo_index_name(&emitter->indices, variable, length, loop);
-    for (int i = 0; i < row; i++)
-        ia[i] = ib[i] = index[i];
-    ia[ta ? last : row] = index[row];
-    ia[ta ? row : last] = k;
-    ib[tb ? last : row] = k;
-    ib[tb ? row : last] = index[last];
-    const blo_value *va = length > 0 ? blo_emit_value(emitter, a, ia) : NULL,
-                    *vb = va ? blo_emit_value(emitter, b, ib) : NULL;
-    if (length > 0 && !vb)
-        return NULL;
-    const bool wide = vb && (va->wide || vb->wide);
-    char wide_a[64], wide_b[64];
-    if (vb)
-        blo_text_add(blo_emit_text(emitter, loop), "%s = fma(%s, %s, %s);\n", accumulator,
-                     wide ? blo_emit_widened(emitter, va, wide_a) : va->name,
-                     wide ? blo_emit_widened(emitter, vb, wide_b) : vb->name, accumulator);
-    blo_text_add(blo_emit_text(emitter, scope), "%s %s = 0;\n", blo_emit_type(emitter, node->dtype, wide), accumulator);
-    snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
-    blo_emit_close(emitter, loop, header, "");
-    return alias(emitter, node, index, scope, wide, accumulator);
 }
 
 /* An element of what the kernel holds of the lanes' own rows: the product's tile, or an earlier rider's root. */
@@ -643,8 +376,8 @@ static const blo_value *carried(blo_emitter *emitter, const blo_node *node, cons
         snprintf(expression, sizeof expression, "tile[%s * VN + v]", at);
     else
         snprintf(expression, sizeof expression, "row%d[%s]", node->id, at);
-    return define(emitter, node, index, blo_scope_deeper(&emitter->indices, index[0]->scope, rest->scope), true,
-                  expression);
+    return blo_emit_define(emitter, node, index, blo_scope_deeper(&emitter->indices, index[0]->scope, rest->scope),
+                           true, expression);
 }
 
 const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
@@ -654,25 +387,25 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
     if (known)
         return known;
     if (node->count == 0) /* never run: inside a loop of no turns */
-        return constant(emitter, node, index, 0);
+        return blo_emit_constant(emitter, node, index, 0);
     if (node == emitter->carried || emitter->in_rows[node->id])
         return carried(emitter, node, index);
     const blo_node_facts *facts = &emitter->lowering->facts[node->id];
     if (node->op == BLO_OP_INPUT || (facts->root && (facts->group != emitter->group || emitter->group < 0)))
         return load(emitter, node, index);
     switch (node->op) {
-    case BLO_OP_CONST: return constant(emitter, node, index, node->attr.value);
-    case BLO_OP_IOTA: return iota(emitter, node, index);
-    case BLO_OP_RANDOM: return random_value(emitter, node, index);
+    case BLO_OP_CONST: return blo_emit_constant(emitter, node, index, node->attr.value);
+    case BLO_OP_IOTA: return blo_emit_iota(emitter, node, index);
+    case BLO_OP_RANDOM: return blo_emit_random(emitter, node, index);
     case BLO_OP_RESHAPE:
     case BLO_OP_BROADCAST:
     case BLO_OP_PERMUTE:
-    case BLO_OP_SLICE: return moved(emitter, node, index);
-    case BLO_OP_PAD: return padded(emitter, node, index);
-    case BLO_OP_GATHER: return gathered(emitter, node, index);
+    case BLO_OP_SLICE: return blo_emit_moved(emitter, node, index);
+    case BLO_OP_PAD: return blo_emit_padded(emitter, node, index);
+    case BLO_OP_GATHER: return blo_emit_gathered(emitter, node, index);
     case BLO_OP_SUM:
-    case BLO_OP_REDUCE_MAX: return reduced(emitter, node, index);
-    case BLO_OP_MATMUL: return product(emitter, node, index);
+    case BLO_OP_REDUCE_MAX: return blo_emit_reduced(emitter, node, index);
+    case BLO_OP_MATMUL: return blo_emit_product(emitter, node, index);
     case BLO_OP_CONV:
     case BLO_OP_CONV_INPUT:
     case BLO_OP_CONV_WEIGHT:
@@ -681,20 +414,4 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
     case BLO_OP_POOL_PUT: return blo_emit_image(emitter, node, index);
     default: return elementwise(emitter, node, index);
     }
-}
-
-/* For the cases that lie in other files. */
-const blo_value *blo_emit_define(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                                 bool wide, const char *expression) {
-    return define(emitter, node, index, scope, wide, expression);
-}
-
-const blo_value *blo_emit_alias(blo_emitter *emitter, const blo_node *node, const blo_index *const *index, int scope,
-                                bool wide, const char *name) {
-    return alias(emitter, node, index, scope, wide, name);
-}
-
-const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, const blo_index *const *index,
-                                   double number) {
-    return constant(emitter, node, index, number);
 }
