@@ -32,7 +32,8 @@ static blo_kernel *build_pack(const product *p, const side *s) {
              type, parameters, type, s->transposed ? "j" : "i", s->transposed ? "i" : "j",
              convert ? " * (1 / 255.0f)" : "");
     (void)p;
-    return build(name, blo_gemm_pack_source(&s->packing, name, parameters, "p0, o0, R, C", function));
+    const blo_gemm_loads loads = {function, parameters, "p0, o0, R, C", false};
+    return build(name, blo_gemm_pack_source(&s->packing, &loads, name));
 }
 
 static void open_side(product *p, side *s, char letter, side_options options) {
@@ -71,7 +72,7 @@ void open_product(product *p, const blo_gemm_shape *shape, side_options a, side_
     p->c = make(shape->dtype, count, false);
     p->partial = make(shape->dtype, (uint64_t)p->choice.split * count, false);
     char name[64];
-    char *text = blo_gemm_source(&p->choice, shape->dtype, "(TO_V(x) * (1 / 255.0f))", NULL, name);
+    char *text = blo_gemm_source(&p->choice, shape->dtype, "(TO_V(x) * (1 / 255.0f))", NULL, NULL, name);
     p->multiply = build(name, text);
     text = blo_gemm_sum_source(shape->dtype, name);
     p->sum = build(name, text);
