@@ -7,11 +7,20 @@
  *   rows   +------------------------+
  *
  * ROW_WAY, COLUMN_WAY: PACKED as pack.cl does, or in place: ALONG_TILE (a line of the array holds the tile's rows or columns at one k)
- * or ALONG_K (a line holds all k of one row). T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
+ * or ALONG_K (a line holds all k of one row). EVALUATED: the column operand is no array but an expression. LOAD(batch, k, t): its
+ * element, LOAD_LANES: W elements from there, along t or along k. What lies along k is turned, W steps of k at a
+ * time. T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
  * All accumulators are named, so that they are registers. */
 #define DECLARE1(r, v) V acc##r##_##v = 0;
 #define DECLARE(r) FOR_VECTORS(DECLARE1, r)
+#if COLUMN_WAY == ALONG_K /* one vector per row */
+#define READ(l) V turn##l = LOAD_LANES(item, i, column + l);
+#define USE(l) { const V y0 = turn##l; FOR_ROWS(STEP) ap += A_STEP; }
+#elif EVALUATED
+#define FETCH(r, v) const V y##v = LOAD_LANES(item, i, column + v * W);
+#else
 #define FETCH(r, v) const V y##v = CONVERT(VLOAD_S(v, bp));
+#endif
 #define STEP1(r, v) acc##r##_##v = fma(x, y##v, acc##r##_##v);
 #define STEP(r) { const V x = (V)(A(r)); FOR_VECTORS(STEP1, r) }
 #if ROW_WAY == ALONG_K
@@ -20,9 +29,9 @@
 #define PLACE_ROW(r) const ulong place##r = min((ulong)r, rows - 1) * a_step;
 #else
 #define A(r) ap[r]
-#define A_STEP (ROW_WAY != PACKED ? a_step : COLUMN_WAY == ALONG_K ? W : TM)
+#define A_STEP (ROW_WAY == PACKED ? TM : a_step)
 #endif
-#define B_STEP (COLUMN_WAY == PACKED ? TN : b_step)
+#define B_STEP (COLUMN_WAY == ALONG_TILE ? b_step : TN)
 #define CLEAR(l) V turn##l = 0;
 #define WHOLE (TM <= W ? TM : 0) /* rows of a tile that is turned in registers; others are not */
 #if SWAPPED
@@ -65,15 +74,11 @@
         } \
     }
 #endif
-#if COLUMN_WAY == ALONG_K
-#define PLACE_LANE(l) const ulong place##l = min((ulong)l, n - 1 - column) * b_step;
-#define STEP_TURNED(l) turn##l = fma((V)(bp[place##l]), y, turn##l);
-#define PUT_ROW(l) if (l < lane_to) { PUT_TILE(turn##l, c + (column + l) * m + row) }
-#define FINISH(r) acc##r##_0 = turn##r;
-#endif
-
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
-    __global const T *restrict a, const ulong a_offset, __global const S *restrict b, const ulong b_offset,
+    __global const T *restrict a, const ulong a_offset,
+#if !EVALUATED
+    __global const S *restrict b, const ulong b_offset,
+#endif
 #ifndef EPILOGUE
     __global T *restrict c, const ulong c_offset,
 #endif
@@ -84,12 +89,15 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     const ulong first_panel = get_global_id(0) * group, last_panel = min(first_panel + group, panels_m);
     const ulong first = get_global_id(1) * columns, last = min(first + columns, panels_n);
 #ifndef EPILOGUE
-#if SWAPPED && COLUMN_WAY != ALONG_K
+#if SWAPPED
     T line[TM][TN];
-#elif !SWAPPED
+#else
     T line[TN];
 #endif
     c += c_offset + z * m * n;
+#endif
+#if COLUMN_WAY == ALONG_K
+    T one[W];
 #endif
     ulong start = from;
     do {
@@ -104,12 +112,12 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #elif COLUMN_WAY == ALONG_K
                 const ulong column = q * TN;
                 const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
-                __global const S *restrict bp = b + b_offset + item * b_batch + column * b_step + start;
-                FOR_LANES(PLACE_LANE)
 #else /* the last panel reaches back, so that it reads nothing beyond the line */
                 const ulong column = min(q * TN, n - TN);
                 const uint lane_from = (uint)(q * TN - column), lane_to = TN;
+#if !EVALUATED
                 __global const S *restrict bp = b + b_offset + item * b_batch + start * b_step + column;
+#endif
 #endif
 #if ROW_WAY == PACKED
                 __global const T *restrict ap = a + a_offset + ((item * panels_m + panel) * k + start) * A_STEP;
@@ -120,26 +128,6 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 FOR_ROWS(PLACE_ROW)
 #endif
                 FOR_ROWS(DECLARE)
-#if COLUMN_WAY == ALONG_K
-                FOR_LANES(CLEAR)
-                for (ulong i = start; i < stop; i++) {
-                    const V y = VLOAD(0, ap);
-                    FOR_LANES(STEP_TURNED)
-                    ap += A_STEP;
-                    bp++;
-                }
-#if SWAPPED && !defined(EPILOGUE)
-                FOR_LANES(PUT_ROW)
-#else
-                TURN
-                FOR_ROWS(FINISH)
-#ifdef EPILOGUE
-                EPILOGUE
-#else
-                FOR_ROWS(SAVE)
-#endif
-#endif
-#else
 #ifndef EPILOGUE
                 if (start > from) {
 #if SWAPPED
@@ -156,12 +144,31 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #endif
                 }
 #endif
+#if COLUMN_WAY == ALONG_K
+                ulong i = start;
+                if (column + W <= n)
+                    for (; i + W <= stop; i += W) {
+                        FOR_LANES(READ)
+                        TURN
+                        FOR_LANES(USE)
+                    }
+                for (; i < stop; i++) {
+                    for (uint l = 0; l < W; l++)
+                        one[l] = LOAD(item, i, min(column + l, n - 1));
+                    const V y0 = VLOAD(0, one);
+                    FOR_ROWS(STEP)
+                    ap += A_STEP;
+                }
+#else
                 for (ulong i = start; i < stop; i++) {
                     FOR_VECTORS(FETCH, 0)
                     FOR_ROWS(STEP)
                     ap += A_STEP;
+#if !EVALUATED
                     bp += B_STEP;
+#endif
                 }
+#endif
 #ifdef EPILOGUE
                 EPILOGUE
 #elif SWAPPED
@@ -176,13 +183,14 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #else
                 FOR_ROWS(SAVE)
 #endif
-#endif
             }
         start += block;
     } while (start < to);
 }
 #undef DECLARE1
 #undef DECLARE
+#undef READ
+#undef USE
 #undef FETCH
 #undef STEP1
 #undef STEP
@@ -190,10 +198,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef A_STEP
 #undef PLACE_ROW
 #undef B_STEP
-#undef LINE1
-#undef LINE
 #undef CLEAR
 #undef WHOLE
+#undef LINE1
+#undef LINE
 #undef TAKE
 #undef GIVE
 #undef IF_MINE
@@ -206,7 +214,3 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef KEEP1
 #undef SAVE
 #undef TAKE1
-#undef PLACE_LANE
-#undef STEP_TURNED
-#undef PUT_ROW
-#undef FINISH

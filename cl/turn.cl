@@ -19,7 +19,30 @@
 #undef FOR_LANES_OF
 #undef EXCHANGE
 #define EXCHANGE(i, j, FIRST, SECOND) { const V p = FIRST(turn##i, turn##j); turn##j = SECOND(turn##i, turn##j); turn##i = p; }
+#if defined(__clang__) /* that compilers make one instruction of for sure */
 #if W == 16
+#define FIRST1(a, b) __builtin_shufflevector(a, b, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
+#define SECOND1(a, b) __builtin_shufflevector(a, b, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31)
+#define FIRST2(a, b) __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define SECOND2(a, b) __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#define FIRST4(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
+#define SECOND4(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31)
+#define FIRST8(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+#define SECOND8(a, b) __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+#elif W == 8
+#define FIRST1(a, b) __builtin_shufflevector(a, b, 0, 8, 2, 10, 4, 12, 6, 14)
+#define SECOND1(a, b) __builtin_shufflevector(a, b, 1, 9, 3, 11, 5, 13, 7, 15)
+#define FIRST2(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define SECOND2(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define FIRST4(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#define SECOND4(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+#else
+#define FIRST1(a, b) __builtin_shufflevector(a, b, 0, 4, 2, 6)
+#define SECOND1(a, b) __builtin_shufflevector(a, b, 1, 5, 3, 7)
+#define FIRST2(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define SECOND2(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
+#endif
+#elif W == 16
 #define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6, a.s8, b.s8, a.sa, b.sa, a.sc, b.sc, a.se, b.se)
 #define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7, a.s9, b.s9, a.sb, b.sb, a.sd, b.sd, a.sf, b.sf)
 #define FIRST2(a, b) (V)(a.s01, b.s01, a.s45, b.s45, a.s89, b.s89, a.scd, b.scd)
@@ -28,6 +51,20 @@
 #define SECOND4(a, b) (V)(a.s4567, b.s4567, a.scdef, b.scdef)
 #define FIRST8(a, b) (V)(a.lo, b.lo)
 #define SECOND8(a, b) (V)(a.hi, b.hi)
+#elif W == 8
+#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6)
+#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7)
+#define FIRST2(a, b) (V)(a.s01, b.s01, a.s45, b.s45)
+#define SECOND2(a, b) (V)(a.s23, b.s23, a.s67, b.s67)
+#define FIRST4(a, b) (V)(a.lo, b.lo)
+#define SECOND4(a, b) (V)(a.hi, b.hi)
+#else
+#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2)
+#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3)
+#define FIRST2(a, b) (V)(a.lo, b.lo)
+#define SECOND2(a, b) (V)(a.hi, b.hi)
+#endif
+#if W == 16
 #define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
 #define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
 #define TURN4(i, j) EXCHANGE(i, j, FIRST4, SECOND4)
@@ -40,12 +77,6 @@
 #define FOR_LANES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
 #define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v) X(15, v)
 #elif W == 8
-#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2, a.s4, b.s4, a.s6, b.s6)
-#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3, a.s5, b.s5, a.s7, b.s7)
-#define FIRST2(a, b) (V)(a.s01, b.s01, a.s45, b.s45)
-#define SECOND2(a, b) (V)(a.s23, b.s23, a.s67, b.s67)
-#define FIRST4(a, b) (V)(a.lo, b.lo)
-#define SECOND4(a, b) (V)(a.hi, b.hi)
 #define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
 #define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
 #define TURN4(i, j) EXCHANGE(i, j, FIRST4, SECOND4)
@@ -55,10 +86,6 @@
 #define FOR_LANES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v)
 #else
-#define FIRST1(a, b) (V)(a.s0, b.s0, a.s2, b.s2)
-#define SECOND1(a, b) (V)(a.s1, b.s1, a.s3, b.s3)
-#define FIRST2(a, b) (V)(a.lo, b.lo)
-#define SECOND2(a, b) (V)(a.hi, b.hi)
 #define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
 #define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
 #define TURN TURN2(0, 2) TURN2(1, 3) TURN1(0, 1) TURN1(2, 3)

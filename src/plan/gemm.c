@@ -10,6 +10,7 @@
 #include "text.h"
 
 enum {
+    VECTOR_BYTES = 64,  /* 16 floats, 8 doubles: one register of 512 bits or two of 256 */
     WIDE_FLOATS = 16,   /* native vectors this wide come with 32 registers, narrower with 16 */
     NARROW = 16,        /* a side this short fits one tile */
     FEW_TILES = 16,     /* fewer tiles than this, and a long k is split */
@@ -41,28 +42,13 @@ static int split_of(const blo_gemm_shape *shape) {
     return (int)(split < 1 ? 1 : split > MOST_SPLITS ? MOST_SPLITS : split);
 }
 
-/* Lanes that a vector has where a register holds one, and where it holds one of the wide form. */
-static int lanes_of(bool wide, blo_dtype dtype) {
-    return (int)((wide ? 64 : 32) / blo_dtype_size(dtype));
-}
-
-/* May the long operand be read in place along k, and the tile turned in registers? The short side must fit a vector. */
-static bool turns(bool wide, const blo_gemm_shape *shape, const blo_gemm_operand *longer) {
-    int64_t shorter = shape->m < shape->n ? shape->m : shape->n;
-    return longer->in_place && longer->along_k && !longer->fixed && !longer->bytes &&
-           shorter <= lanes_of(wide, shape->dtype);
-}
-
 /* Is A the operand along the lanes? That is the operand of bytes, which are converted as vectors, or else the longer,
- * but where k is so short that storing the tile counts most: its lines should be long. Lines that run along k and
- * cannot be turned are rows, where packing them would cost as much as the product. */
-static bool is_swapped(bool wide, const blo_gemm_shape *shape, const blo_gemm_operand *a, const blo_gemm_operand *b) {
+ * but where k is so short that storing the tile counts most: its lines should be long. */
+static bool is_swapped(const blo_gemm_shape *shape, const blo_gemm_operand *a, const blo_gemm_operand *b) {
     const bool a_longer = shape->m > shape->n;
-    if (shape->m > NARROW && shape->n > NARROW)
-        return a->bytes != b->bytes ? a->bytes : a_longer && shape->k > SHORT_K;
-    const blo_gemm_operand *longer = a_longer ? a : b;
-    bool as_rows = longer->in_place && longer->along_k && !longer->fixed && !turns(wide, shape, longer);
-    return a_longer != as_rows;
+    if (shape->m <= NARROW || shape->n <= NARROW)
+        return a_longer;
+    return a->bytes != b->bytes ? a->bytes : a_longer && shape->k > SHORT_K;
 }
 
 /* Accumulators are tile_m x vectors registers (twice that where a vector takes two); the rest hold a line of the column
@@ -70,12 +56,9 @@ static bool is_swapped(bool wide, const blo_gemm_shape *shape, const blo_gemm_op
 static void choose_tile(const blo_device_facts *facts, int64_t m, int64_t n, blo_dtype dtype, blo_gemm_choice *choice) {
     const bool wide = facts->float_vector_width >= WIDE_FLOATS;
     const blo_tile *tuned = &facts->tiles[dtype];
-    choice->vector = lanes_of(true, dtype);
+    choice->vector = (int)(VECTOR_BYTES / blo_dtype_size(dtype));
     choice->vectors = 1;
-    if (choice->column == BLO_GEMM_ALONG_K) {
-        choice->vector = lanes_of(wide, dtype);
-        choice->tile_m = (int)m;
-    } else if (tuned->rows > 0 && m > NARROW && n > NARROW) {
+    if (tuned->rows > 0 && m > NARROW && n > NARROW) {
         choice->vector = tuned->vector;
         choice->vectors = tuned->vectors;
         choice->tile_m = tuned->rows;
@@ -98,19 +81,19 @@ static void choose_tile(const blo_device_facts *facts, int64_t m, int64_t n, blo
 static blo_gemm_way way_of_row(const blo_gemm_shape *shape, const blo_gemm_operand *row, int64_t m,
                                const blo_gemm_choice *choice) {
     const bool narrow = shape->m <= NARROW || shape->n <= NARROW;
-    if (!row->in_place || row->bytes || row->fixed || choice->column == BLO_GEMM_ALONG_K)
+    if (!row->in_place || row->bytes || row->fixed)
         return BLO_GEMM_PACKED;
     if (row->along_k)
         return narrow || shape->k <= SHORT_K ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
     return narrow && m % choice->tile_m == 0 ? BLO_GEMM_ALONG_TILE : BLO_GEMM_PACKED;
 }
 
-static blo_gemm_way way_of_column(const blo_gemm_shape *shape, const blo_gemm_operand *column, int64_t n,
-                                  const blo_gemm_choice *choice) {
-    const bool narrow = shape->m <= NARROW || shape->n <= NARROW;
-    if (!narrow || !column->in_place || column->along_k || (column->fixed && !column->bytes) || n < choice->tile_n)
+/* One panel of rows uses each element once: then it may be evaluated, and turned, by the product's own kernel. */
+static blo_gemm_way way_of_column(const blo_gemm_operand *column, int64_t m, int64_t n, const blo_gemm_choice *choice) {
+    const bool once = m <= choice->tile_m && (column->in_place || column->light);
+    if (!once || n < choice->tile_n || (column->fixed && !(column->bytes && column->in_place && !column->along_k)))
         return BLO_GEMM_PACKED;
-    return BLO_GEMM_ALONG_TILE;
+    return column->along_k ? BLO_GEMM_ALONG_K : BLO_GEMM_ALONG_TILE;
 }
 
 /* Blocks of equal length, where both panels would otherwise leave the cache between two uses. */
@@ -123,15 +106,18 @@ static int64_t block_of(const blo_gemm_shape *shape, const blo_gemm_choice *choi
 
 void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape, const blo_gemm_operand *a,
                      const blo_gemm_operand *b, blo_gemm_choice *choice) {
-    const bool wide = facts->float_vector_width >= WIDE_FLOATS, swapped = is_swapped(wide, shape, a, b);
+    const bool swapped = is_swapped(shape, a, b);
     int64_t m = swapped ? shape->n : shape->m, n = swapped ? shape->m : shape->n;
     const blo_gemm_operand *row = swapped ? b : a, *column = swapped ? a : b;
-    *choice = (blo_gemm_choice){.swapped = swapped, .bytes = column->bytes, .split = split_of(shape)};
-    const bool turned = m <= NARROW && m < n && turns(wide, shape, column);
-    choice->column = turned ? BLO_GEMM_ALONG_K : BLO_GEMM_PACKED;
+    *choice = (blo_gemm_choice){.swapped = swapped, .split = split_of(shape)};
     choose_tile(facts, m, n, shape->dtype, choice);
-    if (!turned)
-        choice->column = way_of_column(shape, column, n, choice);
+    choice->column = way_of_column(column, m, n, choice);
+    if (choice->column == BLO_GEMM_ALONG_K) { /* a vector of vectors is being turned beside the accumulators */
+        choice->vectors = 1;
+        choice->tile_n = choice->vector;
+    }
+    choice->evaluated = choice->column != BLO_GEMM_PACKED && !column->in_place;
+    choice->bytes = column->bytes && !choice->evaluated;
     choice->row = way_of_row(shape, row, m, choice);
     choice->block = block_of(shape, choice, m, n);
 }
@@ -150,6 +136,7 @@ static void define_types(blo_text *text, const blo_gemm_choice *choice, blo_dtyp
     blo_text_add(text, "#define VLOAD_S(v, p) vload%d(v, p)\n#define TO_V convert_%s%d\n", choice->vector, type,
                  choice->vector);
     blo_text_add(text, "#define CONVERT(x) %s\n", choice->bytes ? convert : "(x)");
+    blo_text_add(text, "#define EVALUATED %d\n", choice->evaluated);
     blo_text_add(text, "#define PACKED %d\n#define ALONG_TILE %d\n#define ALONG_K %d\n", BLO_GEMM_PACKED,
                  BLO_GEMM_ALONG_TILE, BLO_GEMM_ALONG_K);
 }
@@ -189,6 +176,35 @@ static void define_lanes(blo_text *text, const char *type, const char *name, int
                      w, name, w);
 }
 
+/* LOAD: one element. LOAD_LANES: as many as a vector has; of single elements where there is no function for several. */
+static void define_loads(blo_text *text, char operand, const blo_gemm_loads *loads, bool along_k, int width) {
+    /* the panel runs along i of A and j of B; "across" is the other index, k */
+    const char *order = operand == 'a' ? "t, k" : "k, t";
+    blo_text_add(text, "#define LOAD(b, k, t) NAME_element(%s, b, %s)\n", loads->names, order);
+    if (loads->lanes) {
+        blo_text_add(text, "#define LOAD_LANES(b, k, t) NAME_elements(%s, b, %s)\n", loads->names, order);
+        return;
+    }
+    blo_text_add(text, "#define LOAD_LANES(b, k, t) (V)(");
+    for (int l = 0; l < width; l++)
+        blo_text_add(text, "%sLOAD(b, (k)%s%d, (t)%s%d)", l ? ", " : "", along_k ? " + " : " + 0 * ", l,
+                     along_k ? " + 0 * " : " + ", l);
+    blo_text_add(text, ")\n");
+}
+
+/* The same of the array b, whose lines run along k. CONVERT is for vectors: of one byte by TO_T. */
+static void define_array_loads(blo_text *text, const char *type, const char *convert) {
+    blo_text_add(text, "#define TO_T convert_%s\n#define CONVERT_ONE(x) ", type);
+    for (const char *c = convert; *c; c++) {
+        bool name = !strncmp(c, "TO_V", 4);
+        blo_text_add(text, name ? "TO_T" : "%c", *c);
+        c += name ? 3 : 0;
+    }
+    blo_text_add(text, "\n#define AT(x, k, t) b + b_offset + (x) * b_batch + (t) * b_step + (k)\n"
+                       "#define LOAD(x, k, t) CONVERT_ONE((*(AT(x, k, t))))\n"
+                       "#define LOAD_LANES(x, k, t) CONVERT(VLOAD_S(0, AT(x, k, t)))\n");
+}
+
 static void define_tile(blo_text *text, const blo_gemm_choice *choice) {
     blo_text_add(text, "#define TM %d\n#define VN %d\n#define TN %d\n#define SWAPPED %d\n", choice->tile_m,
                  choice->vectors, choice->tile_n, choice->swapped);
@@ -205,11 +221,40 @@ static void define_tile(blo_text *text, const blo_gemm_choice *choice) {
 }
 
 static void undefine(blo_text *text) {
-    static const char *const names[] = {"NAME",        "T",         "S",           "W",        "V",        "VLOAD",
-                                        "VSTORE",      "VLOAD_S",   "TO_V",        "CONVERT",  "PACKED",   "ALONG_K",
-                                        "ALONG_TILE",  "TM",        "VN",          "TN",       "SWAPPED",  "ROW_WAY",
-                                        "COLUMN_WAY",  "FOR_ROWS",  "FOR_ROWS_OF", "PUT_TILE", "GET_TILE", "EPILOGUE",
-                                        "FOR_VECTORS", "PARAMETERS"};
+    static const char *const names[] = {"NAME_element",
+                                        "NAME_elements",
+                                        "LOAD",
+                                        "LOAD_LANES",
+                                        "TO_T",
+                                        "CONVERT_ONE",
+                                        "AT",
+                                        "EVALUATED",
+                                        "NAME",
+                                        "T",
+                                        "S",
+                                        "W",
+                                        "V",
+                                        "VLOAD",
+                                        "VSTORE",
+                                        "VLOAD_S",
+                                        "TO_V",
+                                        "CONVERT",
+                                        "PACKED",
+                                        "ALONG_K",
+                                        "ALONG_TILE",
+                                        "TM",
+                                        "VN",
+                                        "TN",
+                                        "SWAPPED",
+                                        "ROW_WAY",
+                                        "COLUMN_WAY",
+                                        "FOR_ROWS",
+                                        "FOR_ROWS_OF",
+                                        "PUT_TILE",
+                                        "GET_TILE",
+                                        "EPILOGUE",
+                                        "FOR_VECTORS",
+                                        "PARAMETERS"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         blo_text_add(text, "#undef %s\n", names[i]);
 }
@@ -222,31 +267,49 @@ static void define_epilogue(blo_text *text, const char *statements) {
     blo_text_add(text, "\n");
 }
 
-char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert,
+/* The texts go first: their helpers define macros of the same names for themselves. */
+static void add_functions(blo_text *body, const blo_gemm_loads *loads, const blo_gemm_epilogue *epilogue) {
+    blo_text_add(body, "%s\n%s\n", epilogue && epilogue->functions ? epilogue->functions : "",
+                 loads ? loads->functions : "");
+    blo_text_add(body, "#define PARAMETERS %s %s\n", loads ? loads->parameters : "",
+                 epilogue ? epilogue->parameters : "");
+}
+
+static char *named(blo_text *body, const char *name) {
+    blo_text text = {0};
+    blo_text_add(&text, "#define NAME %s\n#define NAME_element %s_element\n#define NAME_elements %s_elements\n", name,
+                 name, name);
+    blo_text_append(&text, body);
+    undefine(&text);
+    text.failed = text.failed || body->failed;
+    blo_text_free(body);
+    if (text.failed)
+        blo_text_free(&text);
+    return text.data;
+}
+
+char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert, const blo_gemm_loads *loads,
                       const blo_gemm_epilogue *epilogue, char name[64]) {
-    blo_text text = {0}, body = {0};
-    if (epilogue && epilogue->functions) /* first: they define macros of the same names for themselves */
-        blo_text_add(&body, "%s\n", epilogue->functions);
-    define_types(&body, choice, dtype, convert ? convert : "TO_V(x)");
+    blo_text body = {0};
+    const bool along_k = choice->column == BLO_GEMM_ALONG_K;
+    add_functions(&body, loads, epilogue);
+    convert = convert && choice->bytes ? convert : choice->bytes ? "TO_V(x)" : "(x)";
+    define_types(&body, choice, dtype, convert);
     define_tile(&body, choice);
-    if (choice->swapped || choice->column == BLO_GEMM_ALONG_K) {
+    if (loads)
+        define_loads(&body, choice->swapped ? 'a' : 'b', loads, along_k, choice->vector);
+    else if (along_k)
+        define_array_loads(&body, type_name(dtype), convert);
+    if (choice->swapped || along_k) {
         define_lanes(&body, type_name(dtype), "TILE", choice->tile_m, choice->vector);
         blo_text_add(&body, "%s", blo_cl_turn);
     }
-    blo_text_add(&body, "#define PARAMETERS %s\n", epilogue ? epilogue->parameters : "");
     if (epilogue)
         define_epilogue(&body, epilogue->text);
     blo_text_add(&body, "%s\n", blo_cl_gemm);
     snprintf(name, 64, "blo_gemm_%s_%dx%d_%016" PRIx64, type_name(dtype), choice->tile_m, choice->tile_n,
              blo_text_hash(body.data ? body.data : ""));
-    blo_text_add(&text, "#define NAME %s\n", name);
-    blo_text_append(&text, &body);
-    undefine(&text);
-    text.failed = text.failed || body.failed;
-    blo_text_free(&body);
-    if (text.failed)
-        blo_text_free(&text);
-    return text.data;
+    return named(&body, name);
 }
 
 char *blo_gemm_sum_source(blo_dtype dtype, char name[64]) {
@@ -264,12 +327,13 @@ char *blo_gemm_sum_source(blo_dtype dtype, char name[64]) {
 blo_gemm_pack blo_gemm_packing(const blo_gemm_shape *shape, const blo_gemm_choice *choice, char operand,
                                const blo_gemm_operand *facts) {
     bool is_column = (operand == 'a') == choice->swapped;
-    return (blo_gemm_pack){.operand = operand,
-                           .along_k = facts->along_k,
-                           .tile = is_column                            ? choice->tile_n
-                                   : choice->column == BLO_GEMM_ALONG_K ? choice->vector
-                                                                        : choice->tile_m,
-                           .dtype = is_column && choice->bytes ? BLO_UINT8 : shape->dtype};
+    blo_gemm_pack pack = {.operand = operand,
+                          .along_k = facts->along_k,
+                          .tile = is_column ? choice->tile_n : choice->tile_m,
+                          .dtype = is_column && choice->bytes ? BLO_UINT8 : shape->dtype};
+    pack.width =
+        (int)(pack.dtype == BLO_UINT8 ? VECTOR_BYTES / sizeof(float) : VECTOR_BYTES / blo_dtype_size(pack.dtype));
+    return pack;
 }
 
 static int64_t pack_length(const blo_gemm_shape *shape, const blo_gemm_pack *pack) {
@@ -280,39 +344,19 @@ uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack 
     return (uint64_t)(shape->batch * ceil_div(pack_length(shape, pack), pack->tile) * pack->tile * shape->k);
 }
 
-int blo_gemm_pack_width(const blo_gemm_pack *pack) {
-    return pack->dtype == BLO_DOUBLE ? 8 : 16;
-}
-
-/* LOAD: one element. LOAD_LANES: as many as a vector has; of single elements where FUNCTION has no form for several. */
-static void define_loads(blo_text *text, const blo_gemm_pack *pack, const char *names) {
-    /* the panel runs along i of A and j of B; "across" is the other index, k */
-    const char *order = pack->operand == 'a' ? "t, k" : "k, t";
-    blo_text_add(text, "#define LOAD(b, k, t) NAME_element(%s, b, %s)\n", names, order);
-    if (pack->lanes) {
-        blo_text_add(text, "#define LOAD_LANES(b, k, t) NAME_elements(%s, b, %s)\n", names, order);
-        return;
-    }
-    blo_text_add(text, "#define LOAD_LANES(b, k, t) (V)(");
-    for (int l = 0; l < blo_gemm_pack_width(pack); l++)
-        blo_text_add(text, "%sLOAD(b, (k)%s%d, (t)%s%d)", l ? ", " : "", pack->along_k ? " + " : " + 0 * ", l,
-                     pack->along_k ? " + 0 * " : " + ", l);
-    blo_text_add(text, ")\n");
-}
-
-char *blo_gemm_pack_source(const blo_gemm_pack *pack, const char *name, const char *parameters, const char *names,
-                           const char *function) {
+char *blo_gemm_pack_source(const blo_gemm_pack *pack, const blo_gemm_loads *loads, const char *name) {
     static const char *const defined[] = {"NAME", "NAME_element", "NAME_elements", "T",     "V",          "W",
                                           "TILE", "IS_A",         "ALONG_PANEL",   "LOAD",  "LOAD_LANES", "PARAMETERS",
                                           "REST", "PUT_REST",     "GET_REST",      "BLOCK", "VSTORE"};
     blo_text text = {0};
     const char *type = type_name(pack->dtype);
-    const int w = blo_gemm_pack_width(pack);
+    const int w = pack->width;
     blo_text_add(&text, "#define NAME %s\n#define NAME_element %s_element\n#define NAME_elements %s_elements\n", name,
                  name, name);
-    blo_text_add(&text, "#define PARAMETERS %s\n%s", parameters, function); /* whose helpers use T, V and W too */
+    blo_text_add(&text, "#define PARAMETERS %s\n%s", loads->parameters,
+                 loads->functions); /* whose helpers use T, V and W too */
     blo_text_add(&text, "#define T %s\n#define V %s%d\n#define W %d\n#define VSTORE vstore%d\n", type, type, w, w, w);
-    define_loads(&text, pack, names);
+    define_loads(&text, pack->operand, loads, pack->along_k, w);
     blo_text_add(&text, "#define TILE %d\n#define REST %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n",
                  pack->tile, pack->tile % w, pack->operand == 'a', !pack->along_k, PACK_BLOCK);
     if (pack->tile % w)

@@ -16,7 +16,9 @@
  *               [batch][i / tile][k][i % tile], zero beyond the edge; bytes stay bytes, and are converted as they are
  *               loaded into vectors
  *   along tile  in place: an array whose lines hold the tile's rows (or lanes) at one k
- *   along k     in place: an array whose lines hold all k of one row; row operand only
+ *   along k     in place: an array whose lines hold all k of one row; a column operand's are turned in registers, a few
+ *               k at a time
+ * A column operand that only one panel of rows uses may also be evaluated, either way, by the product's kernel.
  * Each sum is one chain of fma, k rising; with split > 1 the ranges' results are summed in order by a second kernel.
  * The split follows from the shape alone: so does the order of every sum, however its operands are read. */
 #ifndef BLO_PLAN_GEMM_H
@@ -35,6 +37,7 @@ typedef struct blo_gemm_operand {
     bool along_k;  /* its elements lie contiguous along k, else along the other index */
     bool bytes;    /* its expression is a function of one byte of an array: may be converted while it is loaded */
     bool fixed;    /* packed once for many runs */
+    bool light;    /* else: its expression may be evaluated by the product's kernel */
 } blo_gemm_operand;
 
 typedef enum blo_gemm_way { BLO_GEMM_PACKED, BLO_GEMM_ALONG_TILE, BLO_GEMM_ALONG_K } blo_gemm_way;
@@ -46,8 +49,9 @@ typedef struct blo_gemm_choice {
     int vectors;  /* of a tile's row: 1 to 3 */
     int tile_n;   /* vector * vectors */
     blo_gemm_way row, column;
-    bool bytes;    /* the column operand is u8 */
-    int split;     /* ranges of k */
+    bool bytes;     /* the column operand is u8 */
+    bool evaluated; /* the column operand is no array: the kernel evaluates it */
+    int split;      /* ranges of k */
     int64_t block; /* of k: one panel's tiles are taken this far before the next panel's; sums go on where they stood */
 } blo_gemm_choice;
 
@@ -72,32 +76,36 @@ typedef struct blo_gemm_epilogue {
     const char *text;
 } blo_gemm_epilogue;
 
+/* An operand's expression as functions: FUNCTIONS defines T NAME_element(parameters, uint b, uint i, uint j), element
+ * (i, j) of batch b, and with LANES also V NAME_elements(…), a vector from there on, along k or along the other index;
+ * never beyond the operand's edge. NAMES are the arguments that kernels pass for the parameters. */
+typedef struct blo_gemm_loads {
+    const char *functions, *parameters, *names;
+    bool lanes;
+} blo_gemm_loads;
+
 /* Sources, malloc'ed (NULL: no memory); NAME tells the text. Kernels take (array, ulong offset) pairs, then ulong
  * values.
- *   product: row operand, column operand, c (split > 1: the partial sums [split][batch][m][n]). CONVERT (NULL: none)
- *            gives an element for a byte: OpenCL C for vectors, of the vector x of bytes; TO_V converts x exactly.
+ *   product: row operand, column operand (not if evaluated), c (split > 1: the partial sums [split][batch][m][n]; not
+ *            with an epilogue); after the values the parameters of LOADS (NULL: not evaluated; they begin with a comma)
+ *            and of EPILOGUE. CONVERT (NULL: none) gives an element for a byte: OpenCL C for vectors, of the vector x
+ *            of bytes; TO_V converts x exactly.
  *   sum:     partial sums, c
- *   pack:    the PARAMETERS of FUNCTION, then the packed array, then batch, rows, columns. FUNCTION defines
- *            T NAME_element(PARAMETERS, uint b, uint i, uint j), element (i, j) of batch b; with pack->lanes also
- *            V NAME_elements(…), blo_gemm_pack_width() elements from there on, along k or the other index as
- *            pack->along_k says; never beyond the operand's edge. NAMES are the arguments. */
-char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert,
+ *   pack:    the parameters of LOADS (without a comma before), then the packed array, then batch, rows, columns. */
+char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char *convert, const blo_gemm_loads *loads,
                       const blo_gemm_epilogue *epilogue, char name[64]);
 char *blo_gemm_sum_source(blo_dtype dtype, char name[64]);
 
 typedef struct blo_gemm_pack {
     char operand; /* 'a' or 'b' */
     bool along_k; /* as in blo_gemm_operand */
-    int tile;
+    int tile, width;
     blo_dtype dtype; /* of what is packed */
-    bool lanes;      /* the expression has a form for several elements at once */
 } blo_gemm_pack;
-int blo_gemm_pack_width(const blo_gemm_pack *pack);
 blo_gemm_pack blo_gemm_packing(const blo_gemm_shape *shape, const blo_gemm_choice *choice, char operand,
                                const blo_gemm_operand *facts);
 uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack *pack);
-char *blo_gemm_pack_source(const blo_gemm_pack *pack, const char *name, const char *parameters, const char *names,
-                           const char *function);
+char *blo_gemm_pack_source(const blo_gemm_pack *pack, const blo_gemm_loads *loads, const char *name);
 
 /* Sizes of the launches; the first two fill VALUES and return how many. */
 int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],

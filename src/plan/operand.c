@@ -10,6 +10,8 @@
 
 #include "emit.h"
 
+enum { LIGHT_LEAVES = 6 }; /* arrays that a product's kernel may read for one operand */
+
 typedef struct blo_packed {
     const blo_node *node;
     bool along_rows; /* the panels run along the node's last axis but one, else along the last */
@@ -92,23 +94,18 @@ blo_operand blo_operand_describe(const blo_lowering *lowering, const blo_node *p
     if (!result.bytes)
         result.bytes = result.node;
     result.facts.in_place = array_of(lowering, result.bytes) != NULL;
+    result.facts.light = lowering->facts[result.node->id].leaves <= LIGHT_LEAVES;
     bool k_is_last = is_a != result.transposed;
     result.facts.along_k = k_is_last != lies_along_rows(result.bytes);
     return result;
 }
 
-/* --- packing --- */
+/* --- its expression --- */
 
 /* What the panels hold: the operand, or bytes still to be converted. */
 static const blo_node *packed_node(const blo_operand *operand, const blo_gemm_pack *pack) {
     return pack->dtype == BLO_UINT8 ? operand->bytes : operand->node;
 }
-
-/* The text of a pack: the function of one element, and where the emitter can, that of several at once. */
-typedef struct loads {
-    blo_emitter emitter; /* of one element: it holds the arrays */
-    blo_text parameters, names, function;
-} loads;
 
 /* The value of element (i, j) of batch b of NODE, stored as the operand is. LANES: 'i' or 'j', which index rises from
  * lane to lane, from a multiple of the width where ALIGNED; 0: one element. */
@@ -128,85 +125,120 @@ static const blo_value *emit_load(blo_emitter *emitter, const blo_operand *opera
     return blo_emit_value(emitter, node, at);
 }
 
-static void add_function(loads *l, const blo_emitter *emitter, const char *type, const char *name, const char *head,
-                         const char *value) {
-    blo_text_add(&l->function, "static inline %s %s(%s, const uint b, const uint i, const uint j) {\n%s", type, name,
+static void add_function(blo_operand_loads *l, const blo_emitter *emitter, const char *type, const char *name,
+                         const char *head, const char *value) {
+    blo_text_add(&l->functions, "static inline %s %s(%s, const uint b, const uint i, const uint j) {\n%s", type, name,
                  l->parameters.data, head);
-    blo_text_append(&l->function, &emitter->indices.scopes[0].text);
-    blo_text_add(&l->function, "return %s;\n}\n", value);
+    blo_text_append(&l->functions, &emitter->indices.scopes[0].text);
+    blo_text_add(&l->functions, "return %s;\n}\n", value);
 }
 
 /* The function of several elements; false where there is none. */
-static bool add_lanes(loads *l, const blo_operand *operand, const blo_gemm_pack *pack) {
-    const int width = blo_gemm_pack_width(pack);
-    const bool along_i = (pack->operand == 'a') != pack->along_k, aligned = pack->along_k || pack->tile % width == 0;
+static bool add_lanes(blo_operand_loads *l, const blo_emitter *one, const blo_operand *operand,
+                      const blo_gemm_pack *pack, bool aligned) {
+    const int width = pack->width;
+    const bool along_i = (pack->operand == 'a') != pack->along_k;
     blo_emitter emitter;
     blo_text head = {0};
     char widened[64];
-    blo_emitter_init(&emitter, l->emitter.lowering, -1, width);
+    blo_emitter_init(&emitter, one->lowering, -1, width);
     emitter.full = true;
     const blo_value *value = emit_load(&emitter, operand, packed_node(operand, pack), along_i ? 'i' : 'j', aligned);
     bool done = value && !emitter.scalar_only && !emitter.failed && !emitter.indices.failed &&
-                emitter.n_arrays == l->emitter.n_arrays &&
-                !memcmp(emitter.arrays, l->emitter.arrays, (size_t)emitter.n_arrays * sizeof emitter.arrays[0]);
+                emitter.n_arrays == one->n_arrays &&
+                !memcmp(emitter.arrays, one->arrays, (size_t)emitter.n_arrays * sizeof emitter.arrays[0]);
     if (done) {
         blo_text_add(&head, "const %s lane = (%s)(0", blo_lanes_index(width), blo_lanes_index(width));
         for (int i = 1; i < width; i++)
             blo_text_add(&head, ", %d", i);
         blo_text_add(&head, ");\n");
-        blo_helpers_text(&emitter.uses, width, &l->function);
+        blo_helpers_text(&emitter.uses, width, &l->functions);
         add_function(l, &emitter, blo_lanes_type(pack->dtype, width), "NAME_elements", head.data ? head.data : "",
                      blo_emit_widened(&emitter, value, widened));
     }
-    l->function.failed = l->function.failed || head.failed;
+    l->functions.failed = l->functions.failed || head.failed;
     blo_text_free(&head);
     blo_emitter_free(&emitter);
     return done;
 }
 
-static bool emit_loads(loads *l, blo_lowering *lowering, const blo_operand *operand, blo_gemm_pack *pack) {
-    *l = (loads){0};
-    blo_emitter_init(&l->emitter, lowering, -1, 1);
-    const blo_value *value = emit_load(&l->emitter, operand, packed_node(operand, pack), 0, false);
-    if (!value)
-        return false;
-    blo_emit_parameters(&l->emitter, &l->parameters, true);
-    blo_emit_parameters(&l->emitter, &l->names, false);
-    blo_helpers_text(&l->emitter.uses, 1, &l->function);
-    add_function(l, &l->emitter, blo_type_name(pack->dtype), "NAME_element", "", value->name);
-    pack->lanes = add_lanes(l, operand, pack);
-    return !(l->emitter.failed || l->emitter.indices.failed || l->function.failed || l->names.failed ||
-             l->parameters.failed);
+/* What a kernel that has other parameters too calls the arrays. */
+static void name_for_kernel(blo_operand_loads *l, const blo_lowering *lowering) {
+    for (int i = 0; i < l->n_arrays; i++) {
+        blo_text_add(&l->kernel_parameters, ", __global const %s *restrict column%d, const ulong column_at%d",
+                     blo_type_name(lowering->arrays[l->arrays[i]].dtype), i, i);
+        blo_text_add(&l->kernel_names, "%scolumn%d, column_at%d", i ? ", " : "", i, i);
+    }
 }
 
-static void free_loads(loads *l) {
-    blo_text_free(&l->parameters);
-    blo_text_free(&l->names);
-    blo_text_free(&l->function);
-    blo_emitter_free(&l->emitter);
+/* The functions for a pack like PACK; with ALIGNED only from multiples of its width. */
+static bool emit_loads(blo_operand_loads *l, blo_lowering *lowering, const blo_operand *operand,
+                       const blo_gemm_pack *pack, bool aligned) {
+    blo_emitter emitter;
+    *l = (blo_operand_loads){0};
+    blo_emitter_init(&emitter, lowering, -1, 1);
+    const blo_value *value = emit_load(&emitter, operand, packed_node(operand, pack), 0, false);
+    if (value) {
+        blo_emit_parameters(&emitter, &l->parameters, true);
+        blo_emit_parameters(&emitter, &l->names, false);
+        blo_helpers_text(&emitter.uses, 1, &l->functions);
+        add_function(l, &emitter, blo_type_name(pack->dtype), "NAME_element", "", value->name);
+        l->lanes = add_lanes(l, &emitter, operand, pack, aligned);
+        l->n_arrays = emitter.n_arrays;
+        memcpy(l->arrays, emitter.arrays, sizeof l->arrays);
+        name_for_kernel(l, lowering);
+    }
+    bool done = value && !(emitter.failed || emitter.indices.failed || l->functions.failed || l->names.failed ||
+                           l->parameters.failed || l->kernel_names.failed || l->kernel_parameters.failed);
+    blo_emitter_free(&emitter);
+    return done;
 }
+
+void blo_operand_loads_free(blo_operand_loads *loads) {
+    blo_text_free(&loads->parameters);
+    blo_text_free(&loads->names);
+    blo_text_free(&loads->kernel_parameters);
+    blo_text_free(&loads->kernel_names);
+    blo_text_free(&loads->functions);
+}
+
+bool blo_operand_evaluate(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
+                          const blo_operand *operand, blo_operand_loads *loads) {
+    blo_gemm_pack pack = blo_gemm_packing(shape, choice, operand->letter, &operand->facts);
+    pack.width = choice->vector;
+    bool done = emit_loads(loads, lowering, operand, &pack, false);
+    loads->gemm = (blo_gemm_loads){.functions = loads->functions.data,
+                                   .parameters = loads->kernel_parameters.data,
+                                   .names = loads->kernel_names.data,
+                                   .lanes = loads->lanes};
+    return done;
+}
+
+/* --- packing --- */
 
 static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_operand *operand,
-                           blo_gemm_pack *pack, int array) {
-    loads l;
+                           const blo_gemm_pack *pack, int array) {
+    blo_operand_loads l;
     blo_text key = {0};
     blo_status status = blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a matrix product");
     char name[64], *text = NULL;
-    if (!emit_loads(&l, lowering, operand, pack))
+    if (!emit_loads(&l, lowering, operand, pack, pack->along_k || pack->tile % pack->width == 0))
         goto done;
-    blo_text_add(&key, "%s %c %d %d", l.function.data, pack->operand, pack->along_k, pack->tile);
+    blo_text_add(&key, "%s %c %d %d", l.functions.data, pack->operand, pack->along_k, pack->tile);
     if (key.failed)
         goto done;
     snprintf(name, sizeof name, "blo_pack_%016" PRIx64, blo_text_hash(key.data));
-    text = blo_gemm_pack_source(pack, name, l.parameters.data, l.names.data, l.function.data);
+    const blo_gemm_loads loads = {l.functions.data, l.parameters.data, l.names.data, l.lanes};
+    text = blo_gemm_pack_source(pack, &loads, name);
     blo_plan_step *step = text ? blo_lower_step(lowering) : NULL;
     if (!step || !(step->name = strdup(name)))
         goto done;
     step->text = text;
     text = NULL;
     step->fixed = lowering->arrays[array].kept = operand->facts.fixed;
-    l.emitter.arrays[l.emitter.n_arrays++] = array;
-    blo_emit_arguments(&l.emitter, step);
+    for (int i = 0; i < l.n_arrays; i++)
+        step->arguments[step->n_arguments++] = (blo_plan_argument){.is_array = true, .array = l.arrays[i]};
+    step->arguments[step->n_arguments++] = (blo_plan_argument){.is_array = true, .array = array};
     bool is_b = pack->operand == 'b';
     uint64_t values[3] = {(uint64_t)shape->batch, (uint64_t)(is_b ? shape->k : shape->m),
                           (uint64_t)(is_b ? shape->n : shape->k)};
@@ -217,7 +249,7 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
 done:
     free(text);
     blo_text_free(&key);
-    free_loads(&l);
+    blo_operand_loads_free(&l);
     return status;
 }
 

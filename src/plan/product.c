@@ -124,26 +124,50 @@ static bool start_ride(ride *r, blo_lowering *lowering, int index, const blo_nod
              r->parameters.failed || r->text.failed);
 }
 
+static bool add_arrays(blo_plan_step *step, int n, const int *arrays) {
+    if (step->n_arguments + n > BLO_MAX_ARGUMENTS)
+        return false;
+    for (int i = 0; i < n; i++)
+        step->arguments[step->n_arguments++] = (blo_plan_argument){.is_array = true, .array = arrays[i]};
+    return true;
+}
+
 /* The kernel of the tiles, from the operands into array TARGET, or into what rides with it (RIDING, NULL: nothing). */
 static blo_status add_tiles(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,
                             const blo_operand *row, const blo_operand *column, int target, const ride *riding) {
-    int arrays[3] = {blo_operand_array(lowering, shape, choice, row),
-                     blo_operand_array(lowering, shape, choice, column), target};
-    if (arrays[0] < 0 || arrays[1] < 0 || (target < 0 && !riding))
-        return no_memory(lowering);
-    char name[64];
-    size_t global[3], local[3];
-    uint64_t values[BLO_GEMM_VALUES];
-    int n_values = blo_gemm_launch(shape, choice, global, local, values);
-    char *text = blo_gemm_source(choice, shape->dtype, column->convert.data, riding ? &riding->epilogue : NULL, name);
-    blo_status status = add_gemm_step(lowering, text, name, riding ? 2 : 3, arrays, n_values, values, global, local);
-    if (status != BLO_OK || !riding)
-        return status;
-    blo_plan_step *step = &lowering->steps[lowering->n_steps - 1];
-    for (int i = 0; i < riding->emitter.n_arrays; i++)
-        step->arguments[step->n_arguments++] =
-            (blo_plan_argument){.is_array = true, .array = riding->emitter.arrays[i]};
-    return BLO_OK;
+    blo_operand_loads loads = {0};
+    const bool evaluated = choice->evaluated;
+    blo_status status = BLO_OK;
+    int arrays[3], n = 0;
+    arrays[n++] = blo_operand_array(lowering, shape, choice, row);
+    if (!evaluated)
+        arrays[n++] = blo_operand_array(lowering, shape, choice, column);
+    if (!riding)
+        arrays[n++] = target;
+    bool done = !evaluated || blo_operand_evaluate(lowering, shape, choice, column, &loads);
+    for (int i = 0; i < n; i++)
+        done = done && arrays[i] >= 0;
+    if (done) {
+        char name[64];
+        size_t global[3], local[3];
+        uint64_t values[BLO_GEMM_VALUES];
+        int n_values = blo_gemm_launch(shape, choice, global, local, values);
+        char *text = blo_gemm_source(choice, shape->dtype, column->convert.data, evaluated ? &loads.gemm : NULL,
+                                     riding ? &riding->epilogue : NULL, name);
+        status = add_gemm_step(lowering, text, name, n, arrays, n_values, values, global, local);
+    }
+    if (!done)
+        status = no_memory(lowering);
+    else if (status == BLO_OK) {
+        blo_plan_step *step = &lowering->steps[lowering->n_steps - 1];
+        done = add_arrays(step, loads.n_arrays, loads.arrays) &&
+               (!riding || add_arrays(step, riding->emitter.n_arrays, riding->emitter.arrays));
+        if (!done)
+            status =
+                blo_fail(lowering->context, BLO_ERROR_UNSUPPORTED, "a product's kernel would take too many arrays");
+    }
+    blo_operand_loads_free(&loads);
+    return status;
 }
 
 static blo_status add_sum(blo_lowering *lowering, const blo_gemm_shape *shape, const blo_gemm_choice *choice,

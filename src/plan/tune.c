@@ -74,7 +74,7 @@ static blo_status open_trial(blo_context *context, const blo_device_facts *facts
     const blo_gemm_operand plain = {0};
     char name[64];
     blo_gemm_choose(facts, &t->shape, &plain, &plain, &t->choice);
-    char *text = blo_gemm_source(&t->choice, t->shape.dtype, NULL, NULL, name);
+    char *text = blo_gemm_source(&t->choice, t->shape.dtype, NULL, NULL, NULL, name);
     if (!text)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory to tune");
     const blo_kernel_source source = {name, text};

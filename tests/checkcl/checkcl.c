@@ -34,7 +34,10 @@ static void compare_product(product *p) {
                               blo_dtype_name(s->dtype), (long long)s->m, (long long)s->k, (long long)s->n,
                               (long long)s->batch, p->choice.split, p->choice.tile_m, p->choice.tile_n,
                               p->choice.swapped ? " swapped" : "", p->choice.row, p->choice.column,
-                              p->choice.bytes ? ", bytes" : "", (long long)i, (long long)j, got, sum);
+                              p->choice.bytes       ? ", bytes"
+                              : p->choice.evaluated ? ", evaluated"
+                                                    : "",
+                              (long long)i, (long long)j, got, sum);
             }
 }
 
@@ -44,8 +47,6 @@ static side_options draw_side(void) {
 
 /* Runs the tiles again with k in blocks of few: not one bit may differ. */
 static void compare_blocks(product *p) {
-    if (p->choice.column == BLO_GEMM_ALONG_K) /* never in blocks */
-        return;
     size_t bytes = p->c.count * sizeof(double);
     double *whole = memcpy(malloc(bytes), p->c.host + p->c.offset, bytes);
     p->choice.block = 1 + draw((uint32_t)p->choice.block);
