@@ -17,7 +17,7 @@
 static const double double_tolerance = 1e-9, float_tolerance = 2e-5;
 static blo_context *context;
 static char names[64][128];
-static int n_names;
+static int n_names, stride;
 
 typedef struct problem {
     golden_file golden;
@@ -284,14 +284,14 @@ static void solve_and_compare(problem *p) {
 
 START_TEST(double_matches_pytorch) {
     problem p;
-    read_problem(&p, names[_i], BLO_DOUBLE);
+    read_problem(&p, names[_i * stride], BLO_DOUBLE);
     solve_and_compare(&p);
 }
 END_TEST
 
 START_TEST(float_matches_pytorch) {
     problem p;
-    read_problem(&p, names[_i], BLO_FLOAT);
+    read_problem(&p, names[_i * stride], BLO_FLOAT);
     solve_and_compare(&p);
 }
 END_TEST
@@ -317,7 +317,8 @@ static int by_name(const void *a, const void *b) {
 }
 
 static void list_problems(void) {
-    DIR *folder = opendir(getenv("GOLDEN_FOLDER"));
+    const char *path = getenv("GOLDEN_FOLDER");
+    DIR *folder = path ? opendir(path) : NULL;
     for (struct dirent *entry; folder && (entry = readdir(folder)) && n_names < 64;) {
         size_t length = strlen(entry->d_name);
         if (length > 4 && length < sizeof names[0] && !strcmp(entry->d_name + length - 4, ".txt"))
@@ -330,6 +331,8 @@ static void list_problems(void) {
 
 int main(void) {
     char message[512];
+    const char *every = getenv("GOLDEN_EVERY"); /* only each so many-th problem, where building takes minutes */
+    stride = every && atoi(every) > 1 ? atoi(every) : 1;
     list_problems();
     if (n_names == 0 || blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
         fprintf(stderr, "%s\n", n_names ? message : "no golden values: GOLDEN_FOLDER names no folder with them");
@@ -338,8 +341,8 @@ int main(void) {
     Suite *suite = suite_create("golden");
     TCase *tests = tcase_create("problems");
     tcase_set_timeout(tests, 120);
-    tcase_add_loop_test(tests, double_matches_pytorch, 0, n_names);
-    tcase_add_loop_test(tests, float_matches_pytorch, 0, n_names);
+    tcase_add_loop_test(tests, double_matches_pytorch, 0, (n_names + stride - 1) / stride);
+    tcase_add_loop_test(tests, float_matches_pytorch, 0, (n_names + stride - 1) / stride);
     tcase_add_test(tests, with_one_model_the_initial_model_is_the_upper_model);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
