@@ -135,6 +135,16 @@ void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
 blo_status blo_graph_substitute(int m, blo_node *const *from, blo_node *const *to, int n, blo_node *const *outputs,
                                 blo_node **results);
 
+/* RESULTS[n]: the N outputs for TASKS tasks at once. TO[i], of FROM[i]'s dtype and of shape [TASKS, FROM[i]'s shape],
+ * stands in the place of FROM[i], for M nodes; everything that depends on one gets a leading axis of TASKS, what
+ * depends on none stays as it is and is shared, and a result that depends on none is broadcast to [TASKS, shape]. Task
+ * b of a result is what the output would be with TO[i][b] in the place of each FROM[i]. Derivatives are taken of the
+ * results: the adjoint of what is shared sums over the tasks. Errors: those of the graph; ARGUMENT: no task; SHAPE: a
+ * TO that does not stand for its FROM, an axis too many; UNSUPPORTED: random numbers whose counter differs from task to
+ * task. */
+blo_status blo_graph_batch(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to,
+                           int64_t tasks, blo_node **results);
+
 /* FOUND[*n_found], at most MOST: the largest values that do not depend on the M nodes VARYING (NULLs are left out)
  * among what the N outputs compute from them and from these, each of at least LEAST operations. Errors: MEMORY (the
  * graph's). */
