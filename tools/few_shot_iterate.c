@@ -12,10 +12,11 @@ int few_shot_iteration_open(few_shot_iteration *it, few_shot_problem *problem) {
     const size_t steps = (size_t)problem->settings->steps;
     *it = (few_shot_iteration){.problem = problem};
     it->losses = calloc(steps, sizeof *it->losses);
-    it->histogram = calloc(steps + 1, sizeof *it->histogram);
-    if (!it->losses || !it->histogram)
+    if (!it->losses)
         return complain(EXIT_FAILED, "no memory for %zu lower steps", steps);
-    int status = few_shot_copy_open(&it->gradients, problem);
+    int status = tally_open(&it->tally, problem->settings->steps, problem->settings->iterations);
+    if (status == EXIT_DONE)
+        status = few_shot_copy_open(&it->gradients, problem);
     return status == EXIT_DONE && problem->settings->clamp_per_task > 0 ? few_shot_copy_open(&it->sum, problem)
                                                                         : status;
 }
@@ -24,8 +25,8 @@ void few_shot_iteration_close(few_shot_iteration *it) {
     few_shot_keep_free(&it->kept);
     few_shot_copy_close(&it->gradients);
     few_shot_copy_close(&it->sum);
+    tally_close(&it->tally);
     free(it->losses);
-    free(it->histogram);
 }
 
 /* --- gradients --- */
@@ -87,13 +88,12 @@ static blo_status loop(few_shot_iteration *it, const few_shot_task *task, int *m
                                            task->labels[1], &p->trajectory, max_loss_iter);
     row[FEW_SHOT_SECONDS_LOOP] += session_seconds() - start;
     blo_context_statistics(p->context, &after);
-    it->waits += after.waits - before.waits;
+    tally_add_waits(&it->tally, &before, &after);
     return status;
 }
 
 static blo_status backward(few_shot_iteration *it, const few_shot_task *task, int max_loss_iter, double *row) {
     few_shot_problem *p = it->problem;
-    blo_trajectory_report report;
     const double start = session_seconds();
     blo_status status =
         blo_iapttgm_compute_gradients(p->method, task->images[1], task->labels[1], p->trajectory, &max_loss_iter, NULL);
@@ -102,9 +102,7 @@ static blo_status backward(few_shot_iteration *it, const few_shot_task *task, in
     row[FEW_SHOT_SECONDS_BACKWARD] += session_seconds() - start;
     if (status == BLO_OK && it->sum.count)
         status = add_clamped(it);
-    blo_trajectory_describe(p->trajectory, &report);
-    it->recomputed += report.recomputed_steps;
-    it->launches_per_step = report.launches_per_step;
+    tally_add_sweep(&it->tally, p->trajectory);
     return status;
 }
 
@@ -128,7 +126,7 @@ static blo_status run_task(few_shot_iteration *it, const few_shot_task *task, bo
     row[FEW_SHOT_UPPER_LOSS_T] += share * it->losses[steps - 1];
     row[FEW_SHOT_MAX_LOSS_ITER] += share * max_loss_iter;
     row[FEW_SHOT_TRAIN_ACCURACY] += share * accuracy;
-    it->histogram[max_loss_iter]++;
+    it->tally.histogram[max_loss_iter]++;
     return status;
 }
 
