@@ -1,6 +1,7 @@
 /* Single runs outside the loop: a scalar objective at a state of a trajectory, or at the models' present parameters. */
 #include <stdlib.h>
 
+#include "saved.h"
 #include "solver.h"
 
 /* Scratch of BYTES: the latest loop's if it is large enough (all queued work is in order), else one of the solver's
@@ -46,6 +47,7 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
     case BLO_ROLE_COTANGENT: return binding->cotangents[role.index];
     case BLO_ROLE_CHOSEN: return (blo_place){binding->chosen, 0};
     case BLO_ROLE_CARRIED: return binding->carried[role.index];
+    case BLO_ROLE_SAVED: return (blo_place){program->hoist->saved->arrays[role.index], 0};
     case BLO_ROLE_CARRY:
     case BLO_ROLE_KEPT:
     case BLO_ROLE_NONE: break;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "saved.h"
 #include "solver.h"
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
@@ -12,6 +13,7 @@ static const double least_program = 500e3, least_value = 2e3;
 void blo_hoist_free(blo_hoist *hoist) {
     if (!hoist)
         return;
+    blo_saved_free(hoist->saved);
     blo_plan_destroy(hoist->prologue);
     blo_plan_destroy(hoist->pullback);
     for (int i = 0; i < hoist->n; i++) {
@@ -21,6 +23,7 @@ void blo_hoist_free(blo_hoist *hoist) {
     for (int i = 0; hoist->pulled && i < hoist->n_outputs; i++)
         blo_buffer_release(hoist->pulled[i]);
     free(hoist->pulled);
+    free(hoist->gradients);
     free(hoist->upper_output);
     free(hoist->initial_output);
     free(hoist);
@@ -183,9 +186,11 @@ static blo_status trace_pullback(blo_lower_solver *solver, blo_program *program,
         return blo_fail(solver->context, status, "the derivative of what is hoisted: %s",
                         blo_graph_error(program->graph));
     status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
-    if (status == BLO_OK)
-        blo_plan_set_part(hoist->pullback, "prologue's gradient");
-    return status;
+    if (status != BLO_OK)
+        return status;
+    blo_plan_set_part(hoist->pullback, "prologue's gradient");
+    memcpy(hoist->gradients, results, (size_t)hoist->n_outputs * sizeof *results);
+    return BLO_OK;
 }
 
 static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *program) {
@@ -199,9 +204,11 @@ static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *progra
         hoist->initial_output = calloc((size_t)program->n_lower + 1, sizeof(int));
     if (!hoist->pulled)
         hoist->pulled = calloc(most + 1, sizeof(blo_buffer *));
+    if (!hoist->gradients)
+        hoist->gradients = calloc(most + 1, sizeof(blo_node *));
     blo_node **nodes = calloc(2 * most + 1, sizeof *nodes);
     blo_status status = BLO_OK;
-    if (!hoist->upper_output || !hoist->initial_output || !hoist->pulled || !nodes)
+    if (!hoist->upper_output || !hoist->initial_output || !hoist->pulled || !hoist->gradients || !nodes)
         status = no_memory(solver);
     if (status == BLO_OK)
         status = trace_pullback(solver, program, nodes);
@@ -222,6 +229,11 @@ blo_status blo_hoist_prepare(blo_lower_solver *solver, blo_program *program, boo
 
 /* --- running --- */
 
+void blo_hoist_plans(const blo_hoist *hoist, blo_plan **prologue, blo_plan **pullback) {
+    *prologue = hoist->saved ? hoist->saved->prologue : hoist->prologue;
+    *pullback = hoist->saved ? hoist->saved->pullback : hoist->pullback;
+}
+
 /* What tells the prologue's inputs apart, but for y_0. */
 static uint64_t stamp_of(const blo_lower_solver *solver, const blo_program *program, const blo_binding *binding) {
     const uint64_t prime = 1099511628211u;
@@ -239,11 +251,16 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const uint64_t stamp = stamp_of(solver, program, binding);
     if (hoist->is_valid && hoist->stamp == stamp && !hoist->uses_initial)
         return BLO_OK;
-    blo_place outputs[BLO_MOST_HOISTED];
+    const int n_saved = hoist->saved ? hoist->saved->n : 0;
+    blo_plan *prologue, *pullback;
+    blo_place outputs[BLO_MOST_HOISTED + BLO_MOST_SAVED]; /* the rooms are the caller's meanwhile */
     for (int i = 0; i < hoist->n; i++)
         outputs[i] = (blo_place){hoist->arrays[i], 0};
+    for (int i = 0; i < n_saved; i++)
+        outputs[hoist->n + i] = (blo_place){hoist->saved->arrays[i], 0};
     hoist->is_valid = false;
-    status = blo_program_run(solver, program, hoist->prologue, binding, outputs);
+    blo_hoist_plans(hoist, &prologue, &pullback);
+    status = blo_program_run(solver, program, prologue, binding, outputs);
     hoist->is_valid = status == BLO_OK;
     hoist->stamp = stamp;
     return status;
@@ -261,7 +278,9 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
         return BLO_ERROR_MEMORY;
     for (int i = 0; i < hoist->n_outputs; i++)
         outputs[i] = (blo_place){hoist->pulled[i], 0};
-    blo_status status = blo_program_run(solver, program, hoist->pullback, &whole, outputs);
+    blo_plan *prologue, *pullback;
+    blo_hoist_plans(hoist, &prologue, &pullback);
+    blo_status status = blo_program_run(solver, program, pullback, &whole, outputs);
     const blo_dtype dtype = blo_model_dtype(solver->lower);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         status = blo_flag_check(solver->context, dtype, hoist->pulled[i], 0,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "saved.h"
 #include "small.h"
 
 /* --- programs --- */
@@ -28,10 +29,10 @@ static blo_status build_plans(const blo_trajectory *trajectory) {
     blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6] = {trajectory->observe->plan, trajectory->observe->adjoint};
     int n = 2;
     for (int i = 0; i < 2; i++) {
-        if (hoists[i])
-            plans[n++] = hoists[i]->prologue;
-        if (hoists[i] && hoists[i]->pullback)
-            plans[n++] = hoists[i]->pullback;
+        if (!hoists[i])
+            continue;
+        blo_hoist_plans(hoists[i], &plans[n], &plans[n + 1]);
+        n += plans[n + 1] ? 2 : 1;
     }
     blo_loop_levels(trajectory->loop, steps, adjoints);
     for (int level = 0; level <= levels->n; level++) {
@@ -68,11 +69,11 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
     return status;
 }
 
-/* Twice what plans keep of fixed data: it is kept if half of what the pool has left has room for it, and a loop that
- * took all would have every step pack its data again. */
+/* Twice what plans keep of fixed data, and what prologues save: it is kept if half of what the pool has left has room
+ * for it, and a loop that took all would have every step pack its data again. */
 static uint64_t spare_for(const blo_program *step, const blo_program *observe) {
-    return 2 *
-           (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) + blo_plan_kept_bytes(observe->plan));
+    return 2 * (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) +
+                blo_plan_kept_bytes(observe->plan) + blo_saved_bytes(step) + blo_saved_bytes(observe));
 }
 
 static uint64_t larger(uint64_t bytes, const blo_plan *plan) {
@@ -191,6 +192,7 @@ static blo_source source_of(const blo_trajectory *trajectory, const blo_program 
         return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {program->hoist->arrays[role.index], 0}};
     case BLO_ROLE_CHOSEN: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {trajectory->chosen, 0}};
     case BLO_ROLE_COTANGENT:
+    case BLO_ROLE_SAVED:
     case BLO_ROLE_CARRIED:
     case BLO_ROLE_NONE: break;
     case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
@@ -457,6 +459,10 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
     status = fit_tasks(trajectory);
     if (status == BLO_OK)
         status = fit_loop(trajectory, step, largest_scratch(step, observe));
+    if (status == BLO_OK)
+        status = blo_saved_make(solver, step);
+    if (status == BLO_OK)
+        status = blo_saved_make(solver, observe);
     if (status == BLO_OK)
         status = bind_loop(trajectory, data);
     if (status == BLO_OK)

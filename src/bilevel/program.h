@@ -21,6 +21,7 @@ typedef enum blo_role_kind {
     BLO_ROLE_KEPT,      /* array INDEX that the step kept (levels.h) */
     BLO_ROLE_HOISTED,   /* value INDEX of the prologue (hoist.h) */
     BLO_ROLE_COTANGENT, /* its adjoint, in the pullback */
+    BLO_ROLE_SAVED,     /* value INDEX that the prologue saved for its pullback (saved.h) */
     /* of several tasks (batch.h) */
     BLO_ROLE_CHOSEN,  /* max_loss_iter of each task */
     BLO_ROLE_CARRIED, /* output INDEX of a scalar's adjoint, as it was before */

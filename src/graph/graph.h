@@ -151,6 +151,11 @@ blo_status blo_graph_batch(int n, blo_node *const *outputs, int m, blo_node *con
 blo_status blo_graph_invariants(int n, blo_node *const *outputs, int m, blo_node *const *varying, double least,
                                 int most, blo_node **found, int *n_found);
 
+/* FOUND[*n_found], at most MOST: of what the N nodes FIRST compute, the values from which the M nodes SECOND can go on
+ * and that are read sooner than computed again. Errors: MEMORY (the graph's). */
+blo_status blo_graph_shared(int n, blo_node *const *first, int m, blo_node *const *second, int most, blo_node **found,
+                            int *n_found);
+
 /* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not
  * movement, not a product), of a node, of all that the outputs depend on. */
 bool blo_is_convolution(const blo_node *node);

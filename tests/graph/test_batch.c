@@ -161,8 +161,77 @@ static void check_batch(scene *s, const bool *per_task, bool differentiate, cons
         check(s, all, g[i], 1 + i, !per_task[i % n], what);
 }
 
+/* --- what is not among the cases of the gradient checks --- */
+
+static blo_node *whole(blo_node *x) {
+    return blo_cast(x, BLO_INT32);
+}
+
+static blo_node *b_gather(blo_node **x) { /* -2 … 5 of 3 or 4 rows */
+    return blo_square(blo_gather(x[0], whole(x[1])));
+}
+
+static blo_node *b_gather_small(blo_node **x) { /* an index of a byte, of whole numbers */
+    return blo_cast(blo_gather(whole(blo_scale(x[0], 3)), blo_cast(x[1], BLO_UINT8)), BLO_DOUBLE);
+}
+
+static blo_node *b_scatter(blo_node **x) {
+    return blo_square(blo_scatter_add(x[0], whole(x[1]), 3));
+}
+
+static blo_node *b_one_hot(blo_node **x) {
+    return blo_mul(blo_one_hot(whole(x[1]), 3, BLO_DOUBLE), x[0]);
+}
+
+static blo_node *b_compare(blo_node **x) {
+    blo_node *any = blo_logical_or(blo_not_equal(x[0], x[1]), blo_equal(x[0], blo_neg(x[1])));
+    blo_node *both = blo_logical_and(any, blo_logical_not(blo_less(x[0], x[1])));
+    return blo_select(both, x[0], blo_cast(blo_div(whole(x[1]), whole(x[0])), BLO_DOUBLE));
+}
+
+static blo_node *b_argmax(blo_node **x) {
+    return blo_mul(blo_cast(blo_argmax(x[0]), BLO_DOUBLE), x[1]);
+}
+
+static blo_node *b_pool(blo_node **x) { /* the places are of one operand, the cotangent of the other */
+    return blo_mul(blo_max_pool2d(x[0], (const int64_t[]){2, 2}, NULL, NULL), blo_square(x[1]));
+}
+
+static blo_node *block(blo_node **x) { /* images, the weights of a convolution */
+    const int64_t padding[2] = {1, 1}, window[2] = {2, 2};
+    blo_node *y = blo_batch_norm(blo_conv2d(x[0], x[1], NULL, padding, NULL, 1), NULL, NULL, 1e-2);
+    return blo_max_pool2d(blo_relu(y), window, NULL, NULL);
+}
+
+static blo_node *b_network(blo_node **x) { /* a block and the weights of the head */
+    const int64_t n = x[0]->shape[0], flat[2] = {n, x[2]->shape[1]};
+    blo_node *y = block(x);
+    y = blo_dropout(y, 0.3, blo_constant(blo_node_graph(y), BLO_INT32, 2), 7);
+    return blo_cross_entropy(blo_linear(blo_reshape(y, 2, flat), x[2], NULL),
+                             blo_iota(blo_node_graph(y), BLO_INT32, 1, &n, 0), BLO_REDUCE_MEAN);
+}
+
+static blo_node *b_groups(blo_node **x) {
+    const int64_t padding[2] = {1, 1};
+    blo_node *y = blo_group_norm(blo_conv2d(x[0], x[1], NULL, padding, NULL, 1), 2, x[2], NULL, 1e-2);
+    return blo_mean(blo_square(blo_global_avg_pool2d(blo_tanh(y))));
+}
+
+static const blo_case more_cases[] = {
+    {"gather, out of range", 2, "3|7;4,2|5;3,2,2|2,3;3|;0,2|3", -2, 5, b_gather},
+    {"gather whole numbers", 2, "3|7;4,2|2,3", 0, 5, b_gather_small},
+    {"scatter_add, out of range", 2, "7|7;5,2|5;2,3,2|2,3;2|;0,2|0", -2, 5, b_scatter},
+    {"one_hot", 2, "3|7", -2, 5, b_one_hot},
+    {"comparisons", 2, "3,4|3,4;1,4|3,1", 1, 3, b_compare},
+    {"argmax", 2, "3,4|3;2,2,5|2", -1, 1, b_argmax},
+    {"places and values of max_pool2d", 2, "2,3,4,6|2,3,2,3", -1, 1, b_pool},
+    {"a network", 3, "3,2,4,6|4,2,3,3|5,24", -1, 1, b_network},
+    {"a network of groups", 3, "3,2,3,2|4,2,3,3|4", -1, 1, b_groups},
+};
+enum { MORE_CASES = sizeof more_cases / sizeof more_cases[0] };
+
 START_TEST(tasks_at_once_are_tasks_one_by_one) {
-    const blo_case *c = &blo_cases[_i];
+    const blo_case *c = _i < blo_n_cases ? &blo_cases[_i] : &more_cases[_i - blo_n_cases];
     scene s;
     for (int coarse = 0; coarse < 2; coarse++)
         for (int variant = 0; open_scene(&s, c, variant, coarse); variant++) {
@@ -178,11 +247,190 @@ START_TEST(tasks_at_once_are_tasks_one_by_one) {
 }
 END_TEST
 
+/* --- what stands for what --- */
+
+static blo_node *vector(blo_graph *graph, int64_t n) {
+    return blo_graph_input(graph, "v", BLO_DOUBLE, 1, &n);
+}
+
+static blo_node *matrix(blo_graph *graph, int64_t m, int64_t n) {
+    return blo_graph_input(graph, "m", BLO_DOUBLE, 2, (const int64_t[]){m, n});
+}
+
+START_TEST(a_value_inside_can_be_given) { /* the square is given, its operand is not */
+    blo_graph *graph;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *x = vector(graph, 2), *square = blo_square(x), *given = matrix(graph, TASKS, 2), *result;
+    blo_node *output = blo_add(square, x);
+    ck_assert_int_eq(blo_graph_batch(1, &output, 1, &square, &given, TASKS, &result), BLO_OK);
+    const double v[2] = {3, 4}, g[2 * TASKS] = {1, 2, 10, 20, 100, 200}, wanted[2 * TASKS] = {4, 6, 13, 24, 103, 204};
+    double got[2 * TASKS];
+    ck_assert_int_eq(blo_interpret(1, &result, (const void *[]){v, g}, (void *[]){got}), 0);
+    ck_assert_mem_eq(got, wanted, sizeof got);
+    blo_graph_destroy(graph);
+}
+END_TEST
+
+START_TEST(what_is_shared_is_computed_once_and_repeated_at_the_end) {
+    blo_graph *graph;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *x = vector(graph, 2), *y = vector(graph, 2), *all = matrix(graph, TASKS, 2), *result[2];
+    blo_node *shared = blo_exp(x), *outputs[2] = {shared, blo_mul(shared, y)};
+    ck_assert_int_eq(blo_graph_batch(2, outputs, 1, &y, &all, TASKS, result), BLO_OK);
+    ck_assert(result[0]->op == BLO_OP_BROADCAST && result[0]->in[0] == shared && result[0]->shape[0] == TASKS);
+    ck_assert(result[1]->op == BLO_OP_MUL && result[1]->in[0] == result[0]);
+    blo_graph_destroy(graph);
+}
+END_TEST
+
+/* The batch of OUTPUT with TO in the place of FROM fails with STATUS and a sentence that contains PART. */
+static void must_fail(blo_node *output, blo_node *from, blo_node *to, int64_t tasks, blo_status status,
+                      const char *part) {
+    blo_graph *graph = blo_node_graph(output);
+    blo_node *result;
+    ck_assert_int_eq(blo_graph_batch(1, &output, 1, &from, &to, tasks, &result), status);
+    ck_assert_msg(strstr(blo_graph_error(graph), part) != NULL, "'%s'", blo_graph_error(graph));
+    blo_graph_destroy(graph);
+}
+
+START_TEST(what_does_not_stand_for_it_is_an_error) {
+    static const struct {
+        int64_t m, n, tasks;
+        blo_status status;
+        const char *part;
+    } mistakes[] = {
+        {2, 3, 3, BLO_ERROR_SHAPE, "a batch of 3 tasks: double [2,3] in the place of double [3]"},
+        {3, 2, 3, BLO_ERROR_SHAPE, "[3,2] in the place of"},
+        {3, 3, 0, BLO_ERROR_ARGUMENT, "at least 1"},
+    };
+    for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++) {
+        blo_graph *graph;
+        ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+        blo_node *x = vector(graph, 3), *all = matrix(graph, mistakes[i].m, mistakes[i].n);
+        must_fail(blo_square(x), x, all, mistakes[i].tasks, mistakes[i].status, mistakes[i].part);
+    }
+}
+END_TEST
+
+START_TEST(an_axis_too_many_is_an_error) {
+    const int64_t wide[BLO_MAX_RANK] = {1, 1, 1, 1, 1, 1, 1, 2};
+    for (int shared = 0; shared < 2; shared++) {
+        blo_graph *graph;
+        ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+        blo_node *x = vector(graph, 2), *all = matrix(graph, TASKS, 2);
+        blo_node *other = blo_graph_input(graph, "w", BLO_DOUBLE, BLO_MAX_RANK, wide);
+        must_fail(shared ? other : blo_add(other, x), x, all, TASKS, BLO_ERROR_SHAPE, "already has 8 axes");
+    }
+}
+END_TEST
+
+START_TEST(random_numbers_are_shared_or_refused) {
+    const int64_t shape[2] = {TASKS, 2}, tasks[1] = {TASKS};
+    blo_graph *graph;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *counter = blo_graph_input(graph, "k", BLO_INT32, 0, NULL), *x = vector(graph, 2), *result;
+    blo_node *all = matrix(graph, TASKS, 2), *each = blo_graph_input(graph, "each", BLO_INT32, 1, tasks);
+    blo_node *u = blo_random_uniform(counter, 5, BLO_DOUBLE, 1, shape + 1), *output = blo_mul(u, x);
+    ck_assert_int_eq(blo_graph_batch(1, &output, 1, &x, &all, TASKS, &result), BLO_OK);
+    ck_assert(result->op == BLO_OP_MUL && result->in[0]->op == BLO_OP_BROADCAST && result->in[0]->in[0] == u);
+    must_fail(output, counter, each, TASKS, BLO_ERROR_UNSUPPORTED, "the counter of random numbers differs");
+}
+END_TEST
+
+/* --- cheap forms --- */
+
+/* How many of each primitive the outputs need; the largest of them. */
+typedef struct census {
+    int n[BLO_OP_COUNT];
+    int64_t most[BLO_OP_COUNT];
+} census;
+
+static census count(int n, blo_node *const *outputs) {
+    census c = {.n = {0}};
+    const blo_graph *graph = blo_node_graph(outputs[0]);
+    bool *live = calloc((size_t)blo_graph_nodes(graph) + 1, sizeof *live);
+    ck_assert_ptr_nonnull(live);
+    blo_graph_mark_live(n, outputs, live);
+    for (int id = 0; id < blo_graph_nodes(graph); id++)
+        if (live[id]) {
+            const blo_node *node = blo_graph_node(graph, id);
+            c.n[node->op]++;
+            if (node->count > c.most[node->op])
+                c.most[node->op] = node->count;
+        }
+    free(live);
+    return c;
+}
+
+/* The batch and its derivatives have as many operations of each kind as one task and its derivatives, but for reshapes,
+ * each at most TASKS times as large: no operand is repeated, none is moved. */
+static void expect_as_many(blo_node *output, int n, blo_node *const *x, const bool *per_task, const char *what) {
+    blo_node *all[MOST_INPUTS], *from[MOST_INPUTS], *to[MOST_INPUTS], *result, *single[1 + MOST_INPUTS],
+        *batch[1 + MOST_INPUTS];
+    scene s = {.graph = blo_node_graph(output), .n_inputs = n};
+    memcpy(s.x, x, (size_t)n * sizeof(blo_node *));
+    const int m = open_inputs(&s, per_task, all, from, to);
+    ck_assert_int_eq(blo_graph_batch(1, &output, m, from, to, TASKS, &result), BLO_OK);
+    single[0] = output;
+    batch[0] = result;
+    ck_assert_int_eq(blo_gradient(blo_sum(blo_square(output)), n, x, single + 1), BLO_OK);
+    ck_assert_int_eq(blo_gradient(blo_sum(blo_square(result)), n, all, batch + 1), BLO_OK);
+    const census one = count(1 + n, single), many = count(1 + n, batch);
+    for (int op = 0; op < BLO_OP_COUNT; op++)
+        if (op != BLO_OP_RESHAPE && op != BLO_OP_INPUT && op != BLO_OP_CONST && op != BLO_OP_IOTA) {
+            ck_assert_msg(many.n[op] <= one.n[op], "%s: %d %s, %d of one task", what, many.n[op],
+                          blo_op_name((blo_op)op), one.n[op]);
+            ck_assert_msg(many.most[op] <= TASKS * one.most[op], "%s: %s of %" PRId64 " elements, %" PRId64 " of one",
+                          what, blo_op_name((blo_op)op), many.most[op], one.most[op]);
+        }
+}
+
+START_TEST(a_batch_takes_the_operations_of_one_task) {
+    blo_graph *graph;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *images = blo_graph_input(graph, "images", BLO_DOUBLE, 4, (const int64_t[]){3, 2, 8, 8});
+    blo_node *w = blo_graph_input(graph, "w", BLO_DOUBLE, 4, (const int64_t[]){4, 2, 3, 3});
+    blo_node *features = matrix(graph, 6, 5), *head = matrix(graph, 4, 5);
+    blo_node *flat = blo_reshape(block((blo_node *[]){images, w}), 2, (const int64_t[]){3, 64});
+    expect_as_many(flat, 2, (blo_node *[]){images, w}, (const bool[]){true, false}, "images through a shared network");
+    expect_as_many(blo_matmul(features, head, false, true), 2, (blo_node *[]){features, head},
+                   (const bool[]){true, true}, "a head per task");
+    expect_as_many(blo_matmul(features, head, false, true), 2, (blo_node *[]){features, head},
+                   (const bool[]){true, false}, "a shared head");
+    blo_graph_destroy(graph);
+}
+END_TEST
+
+START_TEST(one_convolution_is_of_the_images_of_all_tasks) {
+    blo_graph *graph;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *x = blo_graph_input(graph, "x", BLO_DOUBLE, 4, (const int64_t[]){2, 1, 6, 6}), *result;
+    blo_node *w = blo_graph_input(graph, "w", BLO_DOUBLE, 4, (const int64_t[]){4, 1, 3, 3});
+    blo_node *all = blo_graph_input(graph, "all", BLO_DOUBLE, 5, (const int64_t[]){TASKS, 2, 1, 6, 6});
+    blo_node *output = blo_conv2d(x, w, NULL, NULL, NULL, 1);
+    ck_assert_int_eq(blo_graph_batch(1, &output, 1, &x, &all, TASKS, &result), BLO_OK);
+    while (result->op != BLO_OP_CONV)
+        result = result->in[0];
+    ck_assert_int_eq(result->shape[0], TASKS * 2);
+    ck_assert_ptr_eq(result->in[1], w);
+    blo_graph_destroy(graph);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("batch");
     TCase *cases = tcase_create("cases");
     tcase_set_timeout(cases, 300);
-    tcase_add_loop_test(cases, tasks_at_once_are_tasks_one_by_one, 0, blo_n_cases);
+    tcase_add_loop_test(cases, tasks_at_once_are_tasks_one_by_one, 0, blo_n_cases + MORE_CASES);
     suite_add_tcase(suite, cases);
+    TCase *rest = tcase_create("the pass");
+    tcase_add_test(rest, a_value_inside_can_be_given);
+    tcase_add_test(rest, what_is_shared_is_computed_once_and_repeated_at_the_end);
+    tcase_add_test(rest, what_does_not_stand_for_it_is_an_error);
+    tcase_add_test(rest, an_axis_too_many_is_an_error);
+    tcase_add_test(rest, random_numbers_are_shared_or_refused);
+    tcase_add_test(rest, a_batch_takes_the_operations_of_one_task);
+    tcase_add_test(rest, one_convolution_is_of_the_images_of_all_tasks);
+    suite_add_tcase(suite, rest);
     return run_suite(suite);
 }
