@@ -85,7 +85,7 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
     const int n = is_step ? program->n_state : 1;
     blo_node **outputs = is_step ? program->next_state : &program->value, *found[BLO_MOST_HOISTED];
     if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON ||
-        blo_graph_flops(n, outputs) < least_program)
+        blo_graph_flops(n, outputs) * program->key.tasks < least_program)
         return BLO_OK;
     blo_node **varying = calloc((size_t)(program->n_state + 1 + program->n_named), sizeof *varying);
     blo_hoist *hoist = calloc(1, sizeof *hoist);

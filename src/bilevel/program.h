@@ -21,7 +21,11 @@ typedef enum blo_role_kind {
     BLO_ROLE_KEPT,      /* array INDEX that the step kept (levels.h) */
     BLO_ROLE_HOISTED,   /* value INDEX of the prologue (hoist.h) */
     BLO_ROLE_COTANGENT, /* its adjoint, in the pullback */
-    BLO_ROLE_SAVED      /* value INDEX that the prologue saved for its pullback (saved.h) */
+    BLO_ROLE_SAVED,     /* value INDEX that the prologue saved for its pullback (saved.h) */
+    /* of several tasks (batch.h) */
+    BLO_ROLE_CHOSEN,  /* max_loss_iter of each task */
+    BLO_ROLE_CARRIED, /* output INDEX of a scalar's adjoint, as it was before */
+    BLO_ROLE_NONE     /* no plan reads it */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -36,6 +40,7 @@ typedef struct blo_form {
     int rank;
     int64_t shape[BLO_MAX_RANK];
     bool per_step;
+    bool per_task; /* several tasks, each with its own: an axis of tasks, after that of steps */
 } blo_form;
 
 typedef enum blo_program_kind {
@@ -50,6 +55,7 @@ typedef struct blo_key {
     blo_program_kind kind;
     blo_objective objective;
     void *user;
+    int tasks; /* at once */
     blo_form data, target;
     int n_named;
     blo_form *named; /* [n_named]: FEW, or owned */
@@ -62,13 +68,14 @@ typedef struct blo_program {
     blo_key key;
     blo_graph *graph;
     int n_state, n_upper, n_lower, n_named; /* n_upper is 0 where x is y_0 */
+    struct blo_batch *batch;                /* of several tasks; NULL: one */
     int n_roles;
     blo_role *roles; /* [n_roles], one per input of the graph */
-    /* nodes of the graph */
+    /* nodes of the graph; of several tasks, those of all tasks */
     blo_node **state, **upper, **initial, **named;
     blo_node *data, *target, *step;
     blo_node **next_state; /* STEP: [n_state] */
-    blo_node *value;       /* SCALAR */
+    blo_node *value;       /* SCALAR: [], of several tasks [tasks] */
     /* STEP: the carry of each parameter that the step depends on, else -1. SCALAR: the output of ADJOINT with its
      * gradient, else -1. */
     int *upper_slot, *initial_slot;
@@ -85,6 +92,9 @@ struct blo_lower_solver;
 /* Finds or traces the program of KEY (borrowed, copied if kept). WHAT names the objective in error sentences. */
 blo_status blo_program_get(struct blo_lower_solver *solver, const blo_key *key, const char *what,
                            blo_program **program);
+/* The parameters and hoisted values whose gradients the program gives, in the order of their slots, after the first N
+ * of WRT. */
+void blo_program_collect(const blo_program *program, int n, blo_node **wrt);
 /* Makes the plan, or the adjoint plan, if it is not made yet. */
 blo_status blo_program_plan(struct blo_lower_solver *solver, blo_program *program);
 blo_status blo_program_adjoint(struct blo_lower_solver *solver, blo_program *program);

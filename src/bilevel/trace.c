@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "batch.h"
 #include "hoist.h"
 #include "solver.h"
 
@@ -51,7 +52,7 @@ static blo_node *declare_form(blo_program *program, blo_role_kind kind, int inde
                               const blo_form *form) {
     if (!form->present)
         return NULL;
-    int skip = form->per_step ? 1 : 0; /* the step's axis */
+    int skip = (form->per_step ? 1 : 0) + (form->per_task ? 1 : 0); /* the axes of steps and of tasks */
     return blo_program_input(program, kind, index, name, form->dtype, form->rank - skip, form->shape + skip);
 }
 
@@ -190,7 +191,8 @@ blo_status blo_program_trace(blo_lower_solver *solver, blo_program *program, con
     if (status != BLO_OK)
         return blo_fail(context, status, "%s: %s", what, blo_graph_error(program->graph));
     status = blo_hoist_split(solver, program);
-    if (status == BLO_OK)
-        number_slots(solver, program);
-    return status;
+    if (status != BLO_OK)
+        return status;
+    number_slots(solver, program);
+    return blo_batch_tasks(solver, program, what);
 }

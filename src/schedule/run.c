@@ -109,7 +109,8 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage 
             blo_slots_drop(&loop->slots, k);
         if (status != BLO_OK || !observe || (!every && k + 1 < loop->steps))
             continue;
-        loop->outputs[0] = (blo_place){loop->values, (uint64_t)k * blo_dtype_size(loop->observed)};
+        loop->outputs[0] =
+            (blo_place){loop->values, (uint64_t)k * (uint64_t)loop->n_observed * blo_dtype_size(loop->observed)};
         status = blo_loop_queue(loop, observe, loop->slots.slot_of[k + 1], k + 1, k);
     }
     loop->ran = status == BLO_OK;
@@ -128,7 +129,8 @@ blo_status blo_loop_check_ran(const blo_loop *loop) {
 }
 
 blo_status blo_loop_observed(blo_loop *loop, double *values) {
-    size_t size = blo_dtype_size(loop->observed), n = (size_t)loop->steps, first = loop->every ? 0 : n - 1;
+    const size_t size = blo_dtype_size(loop->observed), row = (size_t)loop->n_observed, n = (size_t)loop->steps * row,
+                 first = loop->every ? 0 : n - row;
     for (size_t k = 0; k < n; k++)
         values[k] = (double)NAN;
     if (!loop->ran || !loop->any_observed)
