@@ -27,7 +27,9 @@ typedef struct few_shot_iteration {
     few_shot_problem *problem;
     few_shot_keep kept;
     few_shot_copy gradients, sum; /* SUM: of clamped gradients, with --clamp-per-task */
-    double *losses;               /* [T] */
+    double *losses;               /* [T][B] of the B tasks that ran last */
+    int *chosen;                  /* [B] their max_loss_iter */
+    double *accuracies;           /* [B] */
     tally tally;                  /* max_loss_iter of every task */
 } few_shot_iteration;
 

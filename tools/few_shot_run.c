@@ -125,7 +125,7 @@ static int save_end(run *r) {
     int status = run_folder_flush(&r->folder);
     if (status == EXIT_DONE)
         status = save_result(r);
-    return status == EXIT_DONE && r->done ? few_shot_keep_save(&r->iteration.kept, &p->data->tasks[BLO_SPLIT_TRAIN],
+    return status == EXIT_DONE && r->done ? few_shot_keep_save(&r->iteration.kept, &p->data->batches[BLO_SPLIT_TRAIN],
                                                                r->done, p->settings->tasks, &r->folder)
                                           : status;
 }
