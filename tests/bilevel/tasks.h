@@ -14,8 +14,8 @@ enum { MOST_PARAMETERS = 8, MOST_VALUES = 8192 };
 /* --- objectives, written for one task --- */
 
 static inline blo_node *features_by(const blo_bound_model *model, blo_node *images) {
-    blo_node *pooled = blo_max_pool2d(blo_model_conv2d(model, "conv", images, 1, 1, 1), (const int64_t[]){2, 2}, NULL,
-                                      NULL);
+    blo_node *pooled =
+        blo_max_pool2d(blo_model_conv2d(model, "conv", images, 1, 1, 1), (const int64_t[]){2, 2}, NULL, NULL);
     return blo_tanh(blo_reshape(pooled, 2, (const int64_t[]){-1, FEATURES}));
 }
 
