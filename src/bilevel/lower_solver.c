@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "small.h"
+#include "track.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
 
@@ -131,6 +132,7 @@ void blo_solver_release(blo_lower_solver *solver) {
     if (!solver || --solver->references > 0)
         return;
     blo_small_free(solver->smalls);
+    blo_tracker_free(solver->trackers);
     while (solver->programs) {
         blo_program *next = solver->programs->next;
         blo_program_free(solver->programs);
@@ -239,6 +241,13 @@ blo_status blo_solver_prepare(blo_lower_solver *solver) {
     if (status == BLO_OK && !blo_flag_buffer(solver->context))
         status = BLO_ERROR_MEMORY; /* the sentence is the device room's */
     return status;
+}
+
+blo_tensor *blo_solver_buffer(const blo_lower_solver *solver, blo_role role) {
+    if (role.kind != BLO_ROLE_UPPER_BUFFER && role.kind != BLO_ROLE_LOWER_BUFFER)
+        return NULL;
+    const blo_model *model = role.kind == BLO_ROLE_UPPER_BUFFER ? solver->upper : solver->lower;
+    return blo_model_entry(model, blo_model_count(model) + role.index);
 }
 
 blo_status blo_solver_read_value(blo_lower_solver *solver, double *value) {

@@ -8,6 +8,7 @@
 #include "hoist.h"
 #include "levels.h"
 #include "solver.h"
+#include "track.h"
 
 /* --- keys --- */
 
@@ -89,11 +90,14 @@ void blo_program_free(blo_program *program) {
     free(program->upper);
     free(program->initial);
     free(program->named);
+    free(program->upper_buffers);
+    free(program->lower_buffers);
     free(program->upper_slot);
     free(program->initial_slot);
     free(program->adjoint_outputs);
     blo_levels_free(program->levels);
     blo_hoist_free(program->hoist);
+    blo_tracks_free(program->tracks);
     free(program);
 }
 

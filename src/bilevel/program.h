@@ -16,11 +16,15 @@ typedef enum blo_role_kind {
     BLO_ROLE_DATA,
     BLO_ROLE_TARGET,
     BLO_ROLE_STEP,
-    BLO_ROLE_NAMED,    /* named input INDEX */
-    BLO_ROLE_CARRY,    /* adjoint array INDEX */
-    BLO_ROLE_KEPT,     /* array INDEX that the step kept (levels.h) */
-    BLO_ROLE_HOISTED,  /* value INDEX of the prologue (hoist.h) */
-    BLO_ROLE_COTANGENT /* its adjoint, in the pullback */
+    BLO_ROLE_NAMED,        /* named input INDEX */
+    BLO_ROLE_CARRY,        /* adjoint array INDEX */
+    BLO_ROLE_KEPT,         /* array INDEX that the step kept (levels.h) */
+    BLO_ROLE_HOISTED,      /* value INDEX of the prologue (hoist.h) */
+    BLO_ROLE_COTANGENT,    /* its adjoint, in the pullback */
+    BLO_ROLE_UPPER_BUFFER, /* buffer INDEX of the upper model */
+    BLO_ROLE_LOWER_BUFFER,
+    BLO_ROLE_RUNNING, /* the buffer of track INDEX as the loop has updated it (track.h) */
+    BLO_ROLE_TRACKED  /* what track INDEX adds to it, computed once */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -64,7 +68,7 @@ typedef struct blo_program {
     int n_roles;
     blo_role *roles; /* [n_roles], one per input of the graph */
     /* nodes of the graph */
-    blo_node **state, **upper, **initial, **named;
+    blo_node **state, **upper, **initial, **named, **upper_buffers, **lower_buffers;
     blo_node *data, *target, *step;
     blo_node **next_state; /* STEP: [n_state] */
     blo_node *value;       /* SCALAR */
@@ -75,6 +79,7 @@ typedef struct blo_program {
     int n_output;               /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
     blo_plan *plan, *adjoint;   /* NULL until asked for; their kernels are built when they are first queued */
     struct blo_hoist *hoist;    /* what is computed once for a loop; NULL: nothing */
+    struct blo_tracks *tracks;  /* buffers that the objective tracks; NULL: none */
     struct blo_levels *levels;  /* STEP: NULL until asked for */
     blo_node **adjoint_outputs; /* [n_carry] or [n_output] nodes, as ADJOINT computes them */
 } blo_program;
@@ -100,6 +105,8 @@ blo_status blo_program_trace(struct blo_lower_solver *solver, blo_program *progr
 /* Declares one more input. */
 blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype,
                             int rank, const int64_t *shape);
+/* What varies while a loop runs, some of it NULL; returns how many. NODES [n_state + 1 + n_named]. */
+int blo_program_varying(const blo_program *program, blo_node **nodes);
 /* One lower step: gradient of f, optimizer, projection (step.c of this room). */
 void blo_trace_step(struct blo_lower_solver *solver, blo_program *program, const blo_state *state, blo_node *loss);
 
