@@ -73,8 +73,12 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
     const bool is_step = program->key.kind == BLO_PROGRAM_STEP;
     const int n = is_step ? program->n_state : 1;
     blo_node **outputs = is_step ? program->next_state : &program->value, *found[BLO_MOST_HOISTED];
-    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON ||
-        blo_graph_flops(n, outputs) < least_program)
+    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON)
+        return BLO_OK;
+    const double flops = blo_graph_flops(n, outputs);
+    if (blo_graph_status(program->graph) != BLO_OK)
+        return no_memory(solver);
+    if (flops < least_program)
         return BLO_OK;
     blo_node **varying = calloc((size_t)(program->n_state + 1 + program->n_named), sizeof *varying);
     blo_hoist *hoist = calloc(1, sizeof *hoist);
@@ -95,7 +99,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         goto done;
     for (int i = 0; i < hoist->n; i++)
         hoist->uses_initial = hoist->uses_initial || reaches(hoist->values[i], program->n_lower, program->initial);
-    status = replace(solver, program, n, outputs, hoist);
+    status =
+        blo_graph_status(program->graph) == BLO_OK ? replace(solver, program, n, outputs, hoist) : no_memory(solver);
     program->hoist = hoist;
     hoist = NULL;
 done:

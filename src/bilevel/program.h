@@ -105,7 +105,7 @@ blo_status blo_program_trace(struct blo_lower_solver *solver, blo_program *progr
 /* Declares one more input. */
 blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype,
                             int rank, const int64_t *shape);
-/* What varies while a loop runs, some of it NULL; returns how many. NODES [n_state + 1 + n_named]. */
+/* What varies while a loop runs; returns how many. NODES [n_state + 1 + n_named]. */
 int blo_program_varying(const blo_program *program, blo_node **nodes);
 /* One lower step: gradient of f, optimizer, projection (step.c of this room). */
 void blo_trace_step(struct blo_lower_solver *solver, blo_program *program, const blo_state *state, blo_node *loss);

@@ -84,7 +84,8 @@ int blo_program_varying(const blo_program *program, blo_node **nodes) {
     memcpy(nodes, program->state, (size_t)n * sizeof(blo_node *));
     nodes[n++] = program->step;
     for (int i = 0; i < program->n_named; i++)
-        nodes[n++] = program->key.named[i].per_step ? program->named[i] : NULL;
+        if (program->key.named[i].per_step)
+            nodes[n++] = program->named[i];
     return n;
 }
 
@@ -216,5 +217,7 @@ blo_status blo_program_trace(blo_lower_solver *solver, blo_program *program, con
     status = blo_hoist_split(solver, program);
     if (status == BLO_OK)
         number_slots(solver, program);
+    if (status == BLO_OK && blo_graph_status(program->graph) != BLO_OK)
+        status = blo_fail(context, BLO_ERROR_MEMORY, "%s: no memory to trace it", what);
     return status;
 }

@@ -45,6 +45,8 @@ blo_status blo_tracks_make(blo_lower_solver *solver, blo_program *program, const
         tracks->n_once += once;
     }
     free(varying);
+    if (status == BLO_OK && blo_graph_status(program->graph) != BLO_OK)
+        status = no_memory(solver);
     return status;
 }
 

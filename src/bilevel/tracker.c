@@ -77,12 +77,16 @@ static bool reads(const blo_program *program, const blo_running *running) {
 static blo_status check_reads(const blo_lower_solver *solver, const blo_tracker *tracker) {
     for (int i = 0; i < tracker->n; i++)
         for (int p = 0; p < PROGRAMS; p++)
-            if (reads(tracker->programs[p], &tracker->all[i]))
+            if (reads(tracker->programs[p], &tracker->all[i]) &&
+                blo_graph_status(tracker->programs[p]->graph) == BLO_OK)
                 return blo_fail(solver->context, BLO_ERROR_ARGUMENT,
                                 "the %s objective reads the buffer '%s', which the lower loop tracks and updates only "
                                 "when it has ended",
                                 p == STEP ? "lower" : "upper",
                                 blo_model_buffer_name(model_of(solver, tracker->all[i].upper), tracker->all[i].index));
+    for (int p = 0; p < PROGRAMS; p++)
+        if (blo_graph_status(tracker->programs[p]->graph) != BLO_OK)
+            return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for running statistics");
     return BLO_OK;
 }
 
@@ -132,7 +136,11 @@ static blo_status plan_map(const blo_lower_solver *solver, blo_tracker *tracker)
     }
     for (int i = 0; i < tracker->n; i++)
         outputs[i] = mapped(solver, tracker, &tracker->all[i], graph);
-    status = blo_plan_lower(solver->context, tracker->n, outputs, NULL, &tracker->map);
+    status = blo_graph_status(graph);
+    if (status == BLO_OK)
+        status = blo_plan_lower(solver->context, tracker->n, outputs, NULL, &tracker->map);
+    else
+        blo_fail(solver->context, status, "running statistics: %s", blo_graph_error(graph));
     if (status == BLO_OK)
         blo_plan_set_part(tracker->map, "running statistics");
 fail:

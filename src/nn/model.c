@@ -352,7 +352,11 @@ static blo_status plan_clamp(blo_model *model) {
     blo_node *hi = blo_graph_input(graph, "hi", model->dtype, 0, NULL);
     for (int i = 0; i < model->count; i++)
         clamped[i] = blo_minimum(blo_maximum(clamped[i], lo), hi);
-    status = blo_plan_create(model->context, model->count, clamped, NULL, &model->clamp);
+    status = blo_graph_status(graph);
+    if (status == BLO_OK)
+        status = blo_plan_create(model->context, model->count, clamped, NULL, &model->clamp);
+    else
+        blo_fail(model->context, status, "the clamp of a model: %s", blo_graph_error(graph));
     if (status == BLO_OK)
         status = blo_buffer_create(model->context, (size_t)blo_plan_scratch_bytes(model->clamp), &model->clamp_scratch);
     if (status == BLO_OK)

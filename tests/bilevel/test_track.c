@@ -150,6 +150,7 @@ static blo_trajectory_report compare(bool moving, blo_lower_options options) {
         MUST(context, blo_model_set(holder(&p, i), names[i], &wanted[i], 1));
     MUST(context, blo_lower_solver_create(f, F, &p, p.upper, p.lower, &options, &solver));
     MUST(context, blo_lower_solver_set_input(solver, "rows", p.rows, true));
+    MUST(context, blo_lower_solver_set_input(solver, "all rows", p.rows, false));
     for (int loop = 0; loop < 2; loop++) {
         MUST(context, blo_lower_optimize(solver, NULL, NULL, NULL, NULL, &trajectory, NULL));
         by_hand(&p, trajectory, options.acquire_max_loss, wanted);
