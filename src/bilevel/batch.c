@@ -94,6 +94,10 @@ blo_status blo_batch_tasks(blo_lower_solver *solver, blo_program *program, const
     const int64_t tasks = program->key.tasks;
     if (tasks == 1)
         return BLO_OK;
+    if (program->tracks)
+        return blo_fail(solver->context, BLO_ERROR_UNSUPPORTED,
+                        "%s: it tracks running statistics, which follow tasks one after another, not %d at once", what,
+                        program->key.tasks);
     if (!make_room(program))
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "%s: no memory for %d tasks", what, program->key.tasks);
     blo_graph *graph = program->graph;
