@@ -44,6 +44,9 @@ void blo_hoist_free(blo_hoist *hoist);
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a
  * hoist: nothing. */
 blo_status blo_hoist_prepare(struct blo_lower_solver *solver, blo_program *program, bool backward);
+/* The prologue's *N outputs: what is hoisted, then what running statistics add, with room for ROOM more. malloc'ed;
+ * NULL: no memory. */
+blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n);
 /* The plans that are run: those that save and read what is saved, if it is. *PULLBACK is NULL where nothing flows. */
 void blo_hoist_plans(const blo_hoist *hoist, blo_plan **prologue, blo_plan **pullback);
 /* Queues the prologue for BINDING, unless its results are there. */
