@@ -44,7 +44,6 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
     }
     case BLO_ROLE_HOISTED: return (blo_place){program->hoist->arrays[role.index], 0};
     case BLO_ROLE_COTANGENT: return binding->cotangents[role.index];
-    case BLO_ROLE_PROLOGUE: return (blo_place){program->hoist->kept[role.index], 0};
     case BLO_ROLE_CARRY:
     case BLO_ROLE_KEPT: break;
     }

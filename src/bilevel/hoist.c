@@ -20,7 +20,6 @@ void blo_hoist_free(blo_hoist *hoist) {
     }
     for (int i = 0; hoist->pulled && i < hoist->n_outputs; i++)
         blo_buffer_release(hoist->pulled[i]);
-    blo_hoist_free_kept(hoist);
     free(hoist->pulled);
     free(hoist->upper_output);
     free(hoist->initial_output);
@@ -183,17 +182,17 @@ static blo_status trace_pullback(blo_lower_solver *solver, blo_program *program,
     if (status != BLO_OK)
         return blo_fail(solver->context, status, "the derivative of what is hoisted: %s",
                         blo_graph_error(program->graph));
-    status = blo_hoist_keep(solver, program, hoist->n_outputs, results);
-    if (status == BLO_OK)
-        status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
+    status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
     if (status == BLO_OK)
         blo_plan_set_part(hoist->pullback, "prologue's gradient");
     return status;
 }
 
-static blo_status make_pullback(blo_lower_solver *solver, blo_program *program) {
+static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     const size_t most = (size_t)(program->n_upper + program->n_lower);
+    if (hoist->pullback || !any_flows(hoist))
+        return BLO_OK;
     if (!hoist->upper_output)
         hoist->upper_output = calloc((size_t)program->n_upper + 1, sizeof(int));
     if (!hoist->initial_output)
@@ -206,19 +205,11 @@ static blo_status make_pullback(blo_lower_solver *solver, blo_program *program) 
         status = no_memory(solver);
     if (status == BLO_OK)
         status = trace_pullback(solver, program, nodes);
-    free(nodes);
-    return status;
-}
-
-static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *program) {
-    blo_hoist *hoist = program->hoist;
-    if (!any_flows(hoist))
-        return BLO_OK;
-    blo_status status = hoist->pullback ? BLO_OK : make_pullback(solver, program);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         if (!hoist->pulled[i])
             status = blo_buffer_create(solver->context, (size_t)blo_plan_output_bytes(hoist->pullback, i),
                                        &hoist->pulled[i]);
+    free(nodes);
     return status;
 }
 
@@ -248,13 +239,9 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const uint64_t stamp = stamp_of(solver, program, binding);
     if (hoist->is_valid && hoist->stamp == stamp && !hoist->uses_initial)
         return BLO_OK;
-    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_PROLOGUE, hoist->n + hoist->n_kept);
-    if (!outputs)
-        return BLO_ERROR_MEMORY;
+    blo_place outputs[BLO_MOST_HOISTED];
     for (int i = 0; i < hoist->n; i++)
         outputs[i] = (blo_place){hoist->arrays[i], 0};
-    for (int i = 0; i < hoist->n_kept; i++)
-        outputs[hoist->n + i] = (blo_place){hoist->kept[i], 0};
     hoist->is_valid = false;
     status = blo_program_run(solver, program, hoist->prologue, binding, outputs);
     hoist->is_valid = status == BLO_OK;

@@ -24,10 +24,7 @@ typedef struct blo_hoist {
     blo_buffer *arrays[BLO_MOST_HOISTED];     /* what the prologue computed */
     blo_buffer *cotangents[BLO_MOST_HOISTED]; /* SCALAR: where the adjoint's outputs go; NULL where none */
     blo_buffer **pulled;                      /* [n_outputs] */
-    bool spare;                               /* the memory is short: nothing more is kept */
-    int n_kept;
-    blo_buffer **kept; /* [n_kept] what the prologue writes after ARRAYS, for the pullback to read */
-    bool is_valid;     /* ARRAYS and KEPT hold what STAMP tells */
+    bool is_valid;                            /* ARRAYS holds what STAMP tells */
     uint64_t stamp;
 } blo_hoist;
 
@@ -39,13 +36,6 @@ void blo_hoist_free(blo_hoist *hoist);
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a
  * hoist: nothing. */
 blo_status blo_hoist_prepare(struct blo_lower_solver *solver, blo_program *program, bool backward);
-/* Has the pullback's N RESULTS read what is hoisted, and what the prologue's plan is made to keep for them, where they
- * computed it again. */
-blo_status blo_hoist_keep(struct blo_lower_solver *solver, blo_program *program, int n, blo_node **results);
-void blo_hoist_free_kept(blo_hoist *hoist);
-/* Gives up what the prologue of PROGRAM, if any, keeps, for good: *FREED tells if that was anything. It is as it was
- * before blo_hoist_prepare(). */
-void blo_hoist_spare(blo_program *program, bool *freed);
 /* Queues the prologue for BINDING, unless its results are there. */
 blo_status blo_hoist_run(struct blo_lower_solver *solver, blo_program *program, const struct blo_binding *binding);
 /* Queues the pullback of the adjoints at COTANGENTS[n] (unused where nothing flows) into PULLED, and its check, tagged

@@ -119,7 +119,7 @@ static bool loop_fits(const blo_trajectory *trajectory, const blo_program *step,
 }
 
 /* Keeps the trajectory's loop if it fits the programs, else makes one. */
-static blo_status make_loop(blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
+static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
     blo_lower_solver *solver = trajectory->solver;
     if (loop_fits(trajectory, step, scratch_bytes))
         return BLO_OK;
@@ -154,23 +154,6 @@ static blo_status make_loop(blo_trajectory *trajectory, const blo_program *step,
     return blo_loop_create(solver->context, &layout, &trajectory->loop);
 }
 
-/* The same, and where the budget is too small for it, once more without what prologues keep. */
-static blo_status fit_loop(blo_trajectory *trajectory, blo_program *step, blo_program *observe) {
-    blo_lower_solver *solver = trajectory->solver;
-    blo_status status = make_loop(trajectory, step, largest_scratch(step, observe));
-    bool freed = false;
-    if (status != BLO_ERROR_BUDGET)
-        return status;
-    blo_hoist_spare(step, &freed);
-    blo_hoist_spare(observe, &freed);
-    if (!freed)
-        return status;
-    status = blo_hoist_prepare(solver, step, true);
-    if (status == BLO_OK)
-        status = blo_hoist_prepare(solver, observe, true);
-    return status == BLO_OK ? make_loop(trajectory, step, largest_scratch(step, observe)) : status;
-}
-
 /* --- binding --- */
 
 static blo_source fixed(const blo_tensor *tensor) {
@@ -185,8 +168,7 @@ static blo_source source_of(const blo_trajectory *trajectory, const blo_program 
     case BLO_ROLE_KEPT: return (blo_source){.kind = BLO_SOURCE_KEPT, .index = role.index};
     case BLO_ROLE_HOISTED:
         return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {program->hoist->arrays[role.index], 0}};
-    case BLO_ROLE_COTANGENT:
-    case BLO_ROLE_PROLOGUE: break;
+    case BLO_ROLE_COTANGENT: break;
     case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
     case BLO_ROLE_INITIAL: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
     case BLO_ROLE_DATA: return fixed(data->tensor);
@@ -423,7 +405,7 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
     trajectory->step = step;
     trajectory->observe = observe;
     trajectory->swept = 0;
-    status = fit_loop(trajectory, step, observe);
+    status = fit_loop(trajectory, step, largest_scratch(step, observe));
     if (status == BLO_OK)
         status = bind_loop(trajectory, data);
     if (status == BLO_OK)

@@ -16,12 +16,11 @@ typedef enum blo_role_kind {
     BLO_ROLE_DATA,
     BLO_ROLE_TARGET,
     BLO_ROLE_STEP,
-    BLO_ROLE_NAMED,     /* named input INDEX */
-    BLO_ROLE_CARRY,     /* adjoint array INDEX */
-    BLO_ROLE_KEPT,      /* array INDEX that the step kept (levels.h) */
-    BLO_ROLE_HOISTED,   /* value INDEX of the prologue (hoist.h) */
-    BLO_ROLE_COTANGENT, /* its adjoint, in the pullback */
-    BLO_ROLE_PROLOGUE   /* array INDEX that the prologue kept for the pullback */
+    BLO_ROLE_NAMED,    /* named input INDEX */
+    BLO_ROLE_CARRY,    /* adjoint array INDEX */
+    BLO_ROLE_KEPT,     /* array INDEX that the step kept (levels.h) */
+    BLO_ROLE_HOISTED,  /* value INDEX of the prologue (hoist.h) */
+    BLO_ROLE_COTANGENT /* its adjoint, in the pullback */
 } blo_role_kind;
 
 typedef struct blo_role {

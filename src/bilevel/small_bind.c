@@ -92,8 +92,7 @@ static blo_spot spot_of(blo_binder *binder, const blo_program *program, blo_role
     }
     case BLO_ROLE_KEPT:
     case BLO_ROLE_HOISTED:
-    case BLO_ROLE_COTANGENT:
-    case BLO_ROLE_PROLOGUE: break; /* of queued loops */
+    case BLO_ROLE_COTANGENT: break; /* of queued loops */
     }
     return array(BLO_SPOT_NONE, 0);
 }

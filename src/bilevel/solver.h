@@ -16,9 +16,8 @@ typedef struct blo_named_input {
 
 /* Host memory that calls use for the places of arrays while they run. */
 typedef enum blo_room {
-    BLO_ROOM_STATE,    /* states, and outputs, of one run */
-    BLO_ROOM_PROLOGUE, /* outputs of a prologue, which may run while these are wanted */
-    BLO_ROOM_INPUTS,   /* of a plan, while it is prepared and queued */
+    BLO_ROOM_STATE,  /* states, and outputs, of one run */
+    BLO_ROOM_INPUTS, /* of a plan, while it is prepared and queued */
     BLO_ROOMS
 } blo_room;
 

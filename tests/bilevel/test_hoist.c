@@ -23,12 +23,6 @@ static blo_node *plain(const blo_state *s, void *user) {
     return loss_of(s, features(s));
 }
 
-/* Two layers: the first is wanted again by the derivative of the second. */
-static blo_node *deep(const blo_state *s, void *user) {
-    (void)user;
-    return loss_of(s, blo_tanh(blo_model_linear(s->upper_model, "second", features(s))));
-}
-
 /* The distance to y_0, whose norm need not be computed again: z gets a gradient through it too. */
 static blo_node *with_start(const blo_state *s, void *user) {
     blo_node *start = blo_model_parameter(s->initial_model, "head.weight");
@@ -169,8 +163,6 @@ END_TEST
 typedef struct corner {
     bool one_model, warm; /* x is z; or each loop goes on from the last */
     bool thinned;         /* what is hoisted, in the least memory that will do */
-    bool deep;            /* a backbone of two layers */
-    uint64_t more;        /* bytes beside that least memory */
     int k;
 } corner;
 
@@ -187,13 +179,13 @@ static void read_all(const problem *p, const corner *c, double *to) {
                                                 to + FEATURES * HIDDEN, HIDDEN * CLASSES));
 }
 
-/* The least budget of OBJECTIVE's loops, as the refusal of a smaller one tells. */
-static uint64_t least_budget(problem *p, blo_objective objective, const blo_lower_options *options) {
+/* The least budget of plain loops, as the refusal of a smaller one tells. */
+static uint64_t least_budget(problem *p, const blo_lower_options *options) {
     blo_lower_solver *solver = NULL;
     blo_trajectory *trajectory = NULL;
     blo_lower_options small = *options;
     small.memory_budget = 1;
-    MUST(p->context, blo_lower_solver_create(objective, objective, NULL, p->upper, p->lower, &small, &solver));
+    MUST(p->context, blo_lower_solver_create(plain, plain, NULL, p->upper, p->lower, &small, &solver));
     ck_assert_int_eq(blo_lower_optimize(solver, p->data[0], p->target[0], p->data[2], p->target[2], &trajectory, NULL),
                      BLO_ERROR_BUDGET);
     const char *number = strstr(blo_context_error(p->context), "at least ");
@@ -205,7 +197,7 @@ static uint64_t least_budget(problem *p, blo_objective objective, const blo_lowe
 /* Three loops on one trajectory, the data replaced in place before the last; a sweep after each, of which the gradients
  * add up; the data's first values are put back. */
 static void run_corner(problem *p, const corner *c, bool hoisting, outcome *out) {
-    blo_objective objective = c->one_model ? own_backbone : c->deep ? deep : plain;
+    blo_objective objective = c->one_model ? own_backbone : plain;
     blo_model *lower = c->one_model ? p->upper : p->lower;
     blo_lower_solver *solver = NULL;
     blo_iapttgm *method = NULL;
@@ -218,7 +210,7 @@ static void run_corner(problem *p, const corner *c, bool hoisting, outcome *out)
     options.warm_start = c->warm;
     options.initialization_auxiliary = !c->warm;
     if (c->thinned && hoisting)
-        options.memory_budget = least_budget(p, objective, &options) + c->more;
+        options.memory_budget = least_budget(p, &options);
     MUST(p->context, blo_tensor_download(p->data[0], kept, sizeof kept));
     MUST(p->context, blo_tensor_download(p->data[1], other, sizeof other));
     MUST(p->context, blo_model_zero_gradients(p->upper));
@@ -259,28 +251,6 @@ static void compare_corner(const corner *c) {
     blo_context_destroy(context);
 }
 
-enum { MORE_BYTES = 100 << 10 }; /* room for the states, but not for a layer in an eighth of it */
-
-/* What the prologue keeps for its pullback, where there is memory, is what it would compute again. */
-START_TEST(what_is_kept_changes_no_bit) {
-    blo_context *context = open_context(0);
-    problem p;
-    outcome kept, again;
-    make(&p, context);
-    MUST(context, blo_model_add_linear(p.upper, "second", HIDDEN, HIDDEN));
-    run_corner(&p, &(corner){.deep = true, .k = 3}, true, &kept);
-    for (uint64_t i = 0; i < 2; i++) { /* the least memory; as much as the states need */
-        run_corner(&p, &(corner){.deep = true, .thinned = true, .more = i * MORE_BYTES, .k = 3}, true, &again);
-        ck_assert_uint_lt(kept.report.sweep_launches, again.report.sweep_launches);
-        ck_assert_mem_eq(kept.gradients, again.gradients, sizeof kept.gradients);
-    }
-    ck_assert_int_eq(kept.report.snapshots, again.report.snapshots);
-    ck_assert_mem_eq(kept.losses, again.losses, sizeof kept.losses);
-    destroy(&p);
-    blo_context_destroy(context);
-}
-END_TEST
-
 START_TEST(x_may_be_z) {
     compare_corner(&(corner){.one_model = true, .k = 3});
 }
@@ -304,7 +274,6 @@ int main(void) {
     tcase_add_test(all, a_backbone_is_computed_once);
     tcase_add_test(all, what_comes_from_the_start_is_pulled_back_to_it);
     tcase_add_test(all, what_depends_on_the_step_stays_in_it);
-    tcase_add_test(all, what_is_kept_changes_no_bit);
     tcase_add_test(all, x_may_be_z);
     tcase_add_test(all, loops_may_start_warm);
     tcase_add_test(all, snapshots_may_be_thinned);
