@@ -83,18 +83,26 @@ static bool same_shape(const blo_node *a, const blo_node *b) {
     return a->rank == b->rank && (a->rank == 0 || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]));
 }
 
-/* May the root with the uses of FRESH be written by group INDEX? */
+/* Reductions of one form: each element of both operands is looked at by the same item. */
+static bool reduce_alike(const blo_node *a, const blo_node *b) {
+    return a->attr.axes == b->attr.axes && same_shape(a->in[0], b->in[0]);
+}
+
+/* May the root with the uses of FRESH be written by group INDEX? A reduction is whole only when its kernel has ended.
+ */
 static bool can_join(const blo_lowering *lowering, int index, const blo_node *node, const blo_group *fresh,
                      bool *visited) {
     const blo_group *group = &lowering->groups[index];
-    if (group->kind != BLO_GROUP_ELEMENTWISE || fresh->kind != BLO_GROUP_ELEMENTWISE ||
-        group->n_roots == BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES ||
-        !same_shape(node, blo_graph_node(lowering->graph, group->roots[0])))
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    const bool reduces = group->kind == BLO_GROUP_REDUCE;
+    if (group->kind != fresh->kind || (group->kind != BLO_GROUP_ELEMENTWISE && !reduces) ||
+        group->n_roots == BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES || !same_shape(node, first) ||
+        (reduces && (lowering->routine || !reduce_alike(node, first))))
         return false;
     memset(visited, 0, (size_t)lowering->n_groups);
     for (int i = 0; i < fresh->n_uses; i++) {
         int used = lowering->facts[fresh->uses[i]].group;
-        if (used != index && blo_group_depends(lowering, used, index, visited))
+        if ((reduces || used != index) && blo_group_depends(lowering, used, index, visited))
             return false;
     }
     return true;

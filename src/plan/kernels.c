@@ -12,6 +12,8 @@ enum {
     CHUNK = 128,          /* elements of one partial sum */
     MANY_OUTER = 4096,    /* with as many results there is work enough without partial sums */
     MAX_PARTIALS = 65536, /* partial results of one reduction */
+    REDUCED_BLOCKS = 4,   /* vectors of results that one item sums at most */
+    FEW_RANGES = 16,      /* with fewer, items are wanted more than long ones */
     STORED_OUTPUTS = 3,   /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
     STORED_BY_PRODUCTS = 1,
     COPIED_OUTPUTS = 40 /* arrays that one kernel of copies writes */
@@ -303,99 +305,171 @@ static uint64_t chunks_of(const blo_node *node, int64_t length) {
 /* How a reduction is shared out: CHUNKS ranges of CHUNK of the LENGTH reduced elements each, but for the last. */
 typedef struct shares {
     int64_t length, chunks, chunk;
-    int partial; /* array of the ranges' results; -1: there is one range */
+    int partial[BLO_GROUP_ROOTS]; /* array of the ranges' results, of each root; -1: there is one range */
 } shares;
 
-/* The loop over a range; in the last range of a division that leaves a rest, what lies beyond is left out. */
-static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, bool apart,
-                        int loop) {
-    char header[96];
+/* Takes VALUE into ACCUMULATOR. APART: every lane has its own end, which "inside" tells. */
+static void add_update(blo_emitter *emitter, const blo_node *node, const blo_value *value, bool apart,
+                       const char *accumulator, int loop) {
     char widened[64];
     blo_text *text = blo_emit_text(emitter, loop);
-    blo_text update = {0};
-    if (value)
-        blo_reduction_update(&update, node, "s", apart ? blo_emit_widened(emitter, value, widened) : value->name);
-    if (apart && value) /* every lane its own end */
-        blo_text_add(text, "const %s before = s;\n", blo_emit_type(emitter, node->dtype, true));
-    blo_text_append(text, &update);
-    if (apart && value)
-        blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
-                     blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
-    blo_text_free(&update);
-    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
-    blo_emit_close(emitter, loop, header, "");
+    if (!apart) {
+        blo_reduction_update(text, node, accumulator, value->name);
+        return;
+    }
+    const char *truth = blo_lanes_truth(node->dtype, emitter->width);
+    blo_text_add(text, "const %s before_%s = %s;\n", blo_emit_type(emitter, node->dtype, true), accumulator,
+                 accumulator);
+    blo_reduction_update(text, node, accumulator, blo_emit_widened(emitter, value, widened));
+    blo_text_add(text, "%s = convert_%s(inside) != (%s)0 ? %s : before_%s;\n", accumulator, truth, truth, accumulator,
+                 accumulator);
 }
 
-/* One item (or lane) per result and range of the reduced elements. */
-static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const domain *over, const shares *s) {
+/* The index of the reduced element that step "k" of range PART takes. Nothing beyond the end is read: where the last
+ * range ends earlier than others, the loop does, or, if the lanes are in ranges of different ends (APART), "inside"
+ * tells which have an element. */
+static const blo_index *element_of(blo_emitter *emitter, const shares *s, const blo_index *part, int loop,
+                                   bool *apart) {
     blo_indices *indices = &emitter->indices;
-    int loop = blo_emit_open(emitter, 0);
-    const blo_index *g = blo_index_lane(indices, "g", over->extent, 0), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
-    if (over->outer > 1) /* the lanes are along the results of one range */
-        g = blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), over->extent, g);
-    const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
     const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
-    bool apart = false;                      /* the lanes are in ranges of different ends */
-    if (s->chunks * s->chunk != s->length) { /* nothing beyond the end is read */
-        const bool wide = apart = blo_index_is_wide(element);
-        const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
-        const char *type = blo_lanes_index(wide ? emitter->width : 1);
-        blo_text *text = blo_emit_text(emitter, loop);
-        if (wide)
-            blo_text_add(text, "const %s inside = %s < %" PRId64 "u;\nconst %s j = min(%s, (%s)%" PRId64 "u);\n",
-                         blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
-        else
-            blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
-        element =
-            wide ? blo_index_scattered(indices, "j", s->length, loop) : blo_index_name(indices, "j", s->length, loop);
+    *apart = false;
+    if (s->chunks * s->chunk == s->length)
+        return element;
+    const bool wide = *apart = blo_index_is_wide(element);
+    const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
+    const char *type = blo_lanes_index(wide ? emitter->width : 1);
+    blo_text *text = blo_emit_text(emitter, loop);
+    if (!wide) {
+        blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
+        return blo_index_name(indices, "j", s->length, loop);
     }
-    blo_index_split(indices, result, node->rank, node->shape, at);
+    blo_text_add(text, "const %s inside = %s < %" PRId64 "u;\nconst %s j = min(%s, (%s)%" PRId64 "u);\n",
+                 blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
+    return blo_index_scattered(indices, "j", s->length, loop);
+}
+
+/* The sum of one range for the result at place G among all ranges' results. Declares ACCUMULATOR as SUM, whose updates
+ * with ELEMENT are in the loop. */
+static void emit_range(blo_emitter *emitter, const blo_node *node, const blo_index *g, const blo_index *element,
+                       bool apart, int loop, const char *accumulator, blo_value *sum) {
+    blo_indices *indices = &emitter->indices;
+    const blo_index *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
+    const bool empty = node->in[0]->count == 0;
+    blo_index_split(indices, blo_index_mod(indices, g, node->count), node->rank, node->shape, at);
     blo_reduction_index(indices, node, at, element, operand);
-    const blo_value *value = s->length > 0 ? blo_emit_value(emitter, node->in[0], operand) : NULL;
+    const blo_value *value = empty ? NULL : blo_emit_value(emitter, node->in[0], operand);
+    emitter->failed = emitter->failed || (!empty && !value && !emitter->scalar_only);
+    *sum = (blo_value){.node = node, .wide = value && (value->wide || apart)};
+    snprintf(sum->name, sizeof sum->name, "%s", accumulator);
+    blo_text_add(blo_emit_text(emitter, 0), "%s %s = %s;\n", blo_emit_type(emitter, node->dtype, sum->wide),
+                 accumulator, blo_reduction_start(node));
+    if (value)
+        add_update(emitter, node, value, apart, accumulator, loop);
+}
+
+/* Stores the sum of each root of GROUP, at place G. */
+static void store_sums(blo_emitter *emitter, const blo_group *group, const shares *s, const blo_index *g,
+                       const blo_value *sums) {
+    for (int i = 0; i < group->n_roots; i++)
+        if (s->partial[i] >= 0)
+            blo_emit_store(emitter, blo_emit_array(emitter, s->partial[i], true), g, &sums[i], 0);
+        else
+            store(emitter, sums[i].node, &sums[i], g, 0);
+}
+
+/* The place of vector U of an item's results, among all ranges' results. */
+static const blo_index *place_of(blo_emitter *emitter, const domain *over, int u, int blocks) {
+    blo_indices *indices = &emitter->indices;
+    char name[24] = "g";
+    if (u > 0) {
+        snprintf(name, sizeof name, "g%d", u);
+        blo_text_add(blo_emit_text(emitter, 0), "const uint %s = g + %" PRId64 "u;\n", name, u * over->extent);
+    }
+    const blo_index *g = blo_index_lane(indices, name, blocks * over->extent, 0);
+    if (over->outer == 1)
+        return g;
+    return blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), blocks * over->extent, g);
+}
+
+/* One item (or lane) per range of the reduced elements and result of each root: of BLOCKS vectors of results, which lie
+ * the domain's extent apart. */
+static blo_status emit_reduce(blo_emitter *emitter, const blo_group *group, const domain *over, const shares *s,
+                              int blocks) {
+    const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]);
+    const int loop = blo_emit_open(emitter, 0);
+    const blo_index *at[REDUCED_BLOCKS];
+    blo_value sums[REDUCED_BLOCKS][BLO_GROUP_ROOTS];
+    bool apart;
+    for (int u = 0; u < blocks; u++)
+        at[u] = place_of(emitter, over, u, blocks);
+    const blo_index *part = blo_index_div(&emitter->indices, at[0], first->count), /* the same in all blocks */
+        *element = element_of(emitter, s, part, loop, &apart);
+    for (int u = 0; u < blocks; u++)
+        for (int i = 0; i < group->n_roots && !emitter->scalar_only; i++) {
+            char name[24];
+            snprintf(name, sizeof name, "s%d_%d", u, i);
+            emit_range(emitter, blo_graph_node(emitter->lowering->graph, group->roots[i]), at[u], element, apart, loop,
+                       name, &sums[u][i]);
+        }
     if (emitter->scalar_only)
         return BLO_OK;
-    emitter->failed = emitter->failed || (s->length > 0 && !value);
-    const bool wide = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
-    blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
-                 blo_reduction_start(node));
-    close_range(emitter, s, node, value, apart, loop);
-    const blo_value sum = {.node = node, .name = "s", .wide = wide};
-    if (s->partial >= 0)
-        blo_emit_store(emitter, blo_emit_array(emitter, s->partial, true), g, &sum, 0);
-    else
-        store(emitter, node, &sum, g, 0);
+    char header[96];
+    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
+    blo_emit_close(emitter, loop, header, "");
+    for (int u = 0; u < blocks; u++)
+        store_sums(emitter, group, s, at[u], sums[u]);
     return add_kernel(emitter, over, "", 0, NULL);
 }
 
-/* A reduction of any axes. */
+/* Vectors of results that one item sums: they share the arithmetic of indices, and read what lies side by side. */
+static int blocks_of(const blo_lowering *lowering, const blo_group *group, int64_t count, int64_t chunks, int width) {
+    int blocks = group->n_roots > REDUCED_BLOCKS ? REDUCED_BLOCKS / 2 : REDUCED_BLOCKS;
+    if (lowering->routine || width == 1 || chunks < FEW_RANGES)
+        return 1;
+    while (count % (blocks * width) != 0)
+        blocks /= 2;
+    return blocks > 0 ? blocks : 1;
+}
+
+/* What ranges left of ROOT: summed by the one reader, or by a kernel. */
+static blo_status combine(blo_lowering *lowering, const blo_node *root, int index, int partial, int64_t chunks) {
+    if (root->op != BLO_OP_SUM || !blo_root_is_read_once(lowering, root))
+        return combine_kernel(lowering, root, index, partial, (uint64_t)chunks);
+    lowering->facts[root->id].parts = (int)chunks;
+    lowering->facts[root->id].partial = partial;
+    return BLO_OK;
+}
+
+/* Reductions of any axes, of operands of one shape. */
 static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, int index) {
-    const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
-    shares s = {.length = blo_reduction_length(node), .partial = -1};
-    s.chunks = (int64_t)chunks_of(node, s.length);
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    shares s = {.length = blo_reduction_length(first)};
+    s.chunks = (int64_t)chunks_of(first, s.length);
     s.chunk = (s.length + s.chunks - 1) / s.chunks;
     s.chunks = s.chunk > 0 ? (s.length + s.chunk - 1) / s.chunk : 1; /* none is empty */
-    if (s.chunks > 1)
-        s.partial = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s.chunks * node->count);
-    int width = width_of(lowering, s.chunks * node->count);
+    for (int i = 0; i < group->n_roots; i++)
+        s.partial[i] = s.chunks == 1 ? -1
+                                     : blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0,
+                                                       blo_graph_node(lowering->graph, group->roots[i])->dtype,
+                                                       s.chunks * first->count);
+    int width = width_of(lowering, s.chunks * first->count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
-        domain over = {.outer = 1, .extent = s.chunks * node->count};
-        if (width > 1 && s.chunks > 1 && node->count >= 2 * width)
-            over = (domain){.outer = s.chunks, .extent = node->count};
+        domain over = {.outer = 1, .extent = s.chunks * first->count};
+        int blocks = 1;
+        if (width > 1 && s.chunks > 1 && first->count >= 2 * width) {
+            blocks = blocks_of(lowering, group, first->count, s.chunks, width);
+            over = (domain){.outer = s.chunks, .extent = first->count / blocks};
+        }
         blo_emitter emitter;
         start_emitter(&emitter, lowering, index, width, &over);
-        status = emit_reduce(&emitter, node, &over, &s);
+        status = emit_reduce(&emitter, group, &over, &s, blocks);
         done = !emitter.scalar_only;
         blo_emitter_free(&emitter);
     }
-    if (status != BLO_OK || s.chunks == 1)
-        return status;
-    if (node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
-        lowering->facts[node->id].parts = (int)s.chunks;
-        lowering->facts[node->id].partial = s.partial;
-        return BLO_OK;
-    }
-    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
+    for (int i = 0; i < group->n_roots && status == BLO_OK && s.chunks > 1; i++)
+        status = combine(lowering, blo_graph_node(lowering->graph, group->roots[i]), index, s.partial[i], s.chunks);
+    return status;
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */
