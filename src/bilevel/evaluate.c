@@ -59,6 +59,25 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
     return (blo_place){NULL, 0};
 }
 
+/* Of a prologue that runs task by task: where in input I, which has no axis of tasks there, that of its turn is. */
+static uint64_t offset_of_turn(const blo_lower_solver *solver, const blo_program *program, const blo_binding *binding,
+                               int i) {
+    const blo_role role = program->roles[i];
+    const blo_node *input = blo_graph_input_at(program->graph, i);
+    bool differs = role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET || role.kind == BLO_ROLE_HOISTED ||
+                   role.kind == BLO_ROLE_COTANGENT || role.kind == BLO_ROLE_SAVED;
+    differs = differs || (role.kind == BLO_ROLE_NAMED && program->key.named[role.index].per_task);
+    differs = differs || (role.kind == BLO_ROLE_INITIAL && solver->options.warm_start);
+    return differs ? (uint64_t)binding->turn * (uint64_t)input->count * blo_dtype_size(input->dtype) : 0;
+}
+
+/* What tells apart what a plan keeps of its fixed inputs. */
+static uint64_t stamp_of(const blo_program *program, const blo_binding *binding) {
+    const uint64_t prime = 1099511628211u,
+                   stamp = blo_stamp(binding->data, binding->target, binding->named, program->key.n_named);
+    return binding->turn > 0 ? stamp * prime ^ (uint64_t)binding->turn : stamp;
+}
+
 blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
                            const blo_binding *binding, const blo_place *outputs) {
     const blo_buffer *scratch = NULL;
@@ -70,12 +89,13 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
     if (status == BLO_OK)
         status = blo_buffer_write(solver->context, solver->number, 0, sizeof binding->steps, &binding->steps);
     for (int i = 0; i < inputs; i++)
-        if (blo_plan_uses_input(plan, i))
+        if (blo_plan_uses_input(plan, i)) {
             places[i] = place_of(solver, program, binding, program->roles[i]);
+            places[i].offset += offset_of_turn(solver, program, binding, i);
+        }
     if (status == BLO_OK)
-        status = blo_plan_prepare(plan, &solver->store, places,
-                                  blo_stamp(binding->data, binding->target, binding->named, program->key.n_named),
-                                  solver->options.memory_budget);
+        status =
+            blo_plan_prepare(plan, &solver->store, places, stamp_of(program, binding), solver->options.memory_budget);
     if (status == BLO_OK)
         status = blo_plan_enqueue(plan, places, outputs, scratch);
     return status;

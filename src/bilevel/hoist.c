@@ -10,6 +10,8 @@
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
 static const double least_program = 500e3, least_value = 2e3;
+/* Bytes of an array that is still in a CPU's cache when it is read again. */
+static const double cached = 8e6;
 
 void blo_hoist_free(blo_hoist *hoist) {
     if (!hoist)
@@ -65,7 +67,9 @@ static blo_status replace(blo_lower_solver *solver, blo_program *program, int n,
             blo_program_input(program, BLO_ROLE_HOISTED, i, name, value->dtype, value->rank, value->shape);
         if (!hoist->inputs[i])
             return no_memory(solver);
+        hoist->own[i] = hoist->inputs[i];
     }
+    hoist->turns = 1;
     if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK ||
         blo_tracks_substitute(program->tracks, hoist->n, hoist->values, hoist->inputs) != BLO_OK)
         return no_memory(solver); /* the values fit one another: nothing else can fail */
@@ -112,6 +116,31 @@ done:
     return status;
 }
 
+/* --- several tasks --- */
+
+/* Bytes of the largest value that NODES[n] are computed by, whatever is merely repeated left out. */
+static double largest_bytes(int n, blo_node *const *nodes) {
+    const blo_graph *graph = n > 0 ? nodes[0]->graph : NULL;
+    bool *live = graph ? calloc((size_t)blo_graph_nodes(graph) + 1, sizeof *live) : NULL;
+    double most = 0;
+    if (live)
+        blo_graph_mark_live(n, nodes, live);
+    for (int id = 0; live && id < blo_graph_nodes(graph); id++) {
+        const blo_node *node = blo_graph_node(graph, id);
+        const double bytes = (double)node->count * (double)blo_dtype_size(node->dtype);
+        if (live[id] && (blo_node_computes(node) || blo_is_convolution(node) || node->op == BLO_OP_MATMUL) &&
+            bytes > most)
+            most = bytes;
+    }
+    free(live);
+    return most;
+}
+
+int blo_hoist_turns(const blo_lower_solver *solver, const blo_hoist *hoist, int tasks) {
+    const bool cpu = blo_context_facts(solver->context)->is_cpu;
+    return cpu && largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
+}
+
 /* --- the prologue --- */
 
 /* Outputs of the prologue: what is hoisted, then what running statistics add to their buffers. */
@@ -130,14 +159,22 @@ blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n) {
     return outputs;
 }
 
+/* Bytes of VALUE of all turns, and where TURN's are. */
+static uint64_t bytes_of(const blo_hoist *hoist, const blo_node *value) {
+    return (uint64_t)hoist->turns * (uint64_t)value->count * blo_dtype_size(value->dtype);
+}
+
+static blo_place place_of(const blo_hoist *hoist, const blo_buffer *array, int turn) {
+    return (blo_place){array, blo_buffer_bytes(array) / (uint64_t)hoist->turns * (uint64_t)turn};
+}
+
 static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     if (hoist->prologue)
         return BLO_OK;
     blo_status status = blo_tracks_prepare(solver, program);
     for (int i = 0; i < hoist->n && status == BLO_OK; i++) {
-        const blo_node *value = hoist->values[i];
-        const size_t bytes = (size_t)value->count * blo_dtype_size(value->dtype);
+        const size_t bytes = (size_t)bytes_of(hoist, hoist->values[i]);
         if (!hoist->arrays[i])
             status = blo_buffer_create(solver->context, bytes, &hoist->arrays[i]);
         if (status == BLO_OK && program->key.kind == BLO_PROGRAM_SCALAR && hoist->flows[i] && !hoist->cotangents[i])
@@ -232,8 +269,8 @@ static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *progra
         status = trace_pullback(solver, program, nodes);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         if (!hoist->pulled[i])
-            status = blo_buffer_create(solver->context, (size_t)blo_plan_output_bytes(hoist->pullback, i),
-                                       &hoist->pulled[i]);
+            status =
+                blo_buffer_create(solver->context, (size_t)bytes_of(hoist, hoist->gradients[i]), &hoist->pulled[i]);
     free(nodes);
     return status;
 }
@@ -277,16 +314,19 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const int n_once = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
     blo_plan *prologue, *pullback;
     blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_once + n_saved);
+    blo_binding one = *binding;
     if (!outputs)
         return BLO_ERROR_MEMORY;
     blo_tracks_once_places(program->tracks, outputs + hoist->n);
-    for (int i = 0; i < hoist->n; i++)
-        outputs[i] = (blo_place){hoist->arrays[i], 0};
-    for (int i = 0; i < n_saved; i++)
-        outputs[n_once + i] = (blo_place){hoist->saved->arrays[i], 0};
     hoist->is_valid = false;
     blo_hoist_plans(hoist, &prologue, &pullback);
-    status = blo_program_run(solver, program, prologue, binding, outputs);
+    for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {
+        for (int i = 0; i < hoist->n; i++)
+            outputs[i] = place_of(hoist, hoist->arrays[i], one.turn);
+        for (int i = 0; i < n_saved; i++)
+            outputs[n_once + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
+        status = blo_program_run(solver, program, prologue, &one, outputs);
+    }
     hoist->is_valid = status == BLO_OK;
     hoist->stamp = stamp;
     return status;
@@ -297,19 +337,22 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
     blo_hoist *hoist = program->hoist;
     if (!hoist || !hoist->pullback)
         return BLO_OK;
-    blo_binding whole = *binding;
-    whole.cotangents = cotangents;
+    blo_binding one = *binding;
+    one.cotangents = cotangents;
     blo_place *outputs = blo_solver_room(solver, BLO_ROOM_STATE, hoist->n_outputs);
     if (!outputs)
         return BLO_ERROR_MEMORY;
-    for (int i = 0; i < hoist->n_outputs; i++)
-        outputs[i] = (blo_place){hoist->pulled[i], 0};
     blo_plan *prologue, *pullback;
+    blo_status status = BLO_OK;
     blo_hoist_plans(hoist, &prologue, &pullback);
-    blo_status status = blo_program_run(solver, program, pullback, &whole, outputs);
+    for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {
+        for (int i = 0; i < hoist->n_outputs; i++)
+            outputs[i] = place_of(hoist, hoist->pulled[i], one.turn);
+        status = blo_program_run(solver, program, pullback, &one, outputs);
+    }
     const blo_dtype dtype = blo_model_dtype(solver->lower);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         status = blo_flag_check(solver->context, dtype, hoist->pulled[i], 0,
-                                blo_plan_output_bytes(hoist->pullback, i) / blo_dtype_size(dtype), (uint32_t)k);
+                                bytes_of(hoist, hoist->gradients[i]) / blo_dtype_size(dtype), (uint32_t)k);
     return status;
 }

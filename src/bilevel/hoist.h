@@ -14,7 +14,9 @@ struct blo_binding;
 typedef struct blo_hoist {
     int n;
     blo_node *values[BLO_MOST_HOISTED],
-        *inputs[BLO_MOST_HOISTED]; /* of the graph: as traced, and as the program reads them */
+        *inputs[BLO_MOST_HOISTED], /* of the graph: as traced, and as the program reads them */
+        *own[BLO_MOST_HOISTED];    /* as one turn of the pullback reads them */
+    int turns;                     /* the prologue runs for one task after the other, so many; 1: for all at once */
     bool flows[BLO_MOST_HOISTED];  /* it has an adjoint: it depends on x or on a z that is learned */
     int slot[BLO_MOST_HOISTED];    /* STEP: its carry; SCALAR: its output of the program's adjoint; -1: it has none */
     bool uses_initial;             /* y_0 changes from loop to loop, without a version */
@@ -24,6 +26,7 @@ typedef struct blo_hoist {
     blo_node **gradients;          /* [n_outputs] of the graph, as PULLBACK computes them */
     struct blo_saved *saved;       /* in their place, once that is decided; NULL: nothing is saved */
     bool saving_decided;
+    /* of every turn, one after the other */
     blo_buffer *arrays[BLO_MOST_HOISTED];     /* what the prologue computed */
     blo_buffer *cotangents[BLO_MOST_HOISTED]; /* SCALAR: where the adjoint's outputs go; NULL where none */
     blo_buffer **pulled;                      /* [n_outputs] */
@@ -34,6 +37,8 @@ typedef struct blo_hoist {
 /* Splits a program that was just traced, where that is worth it: its outputs read inputs in the place of what is
  * hoisted. PROGRAM->hoist stays NULL if nothing is. */
 blo_status blo_hoist_split(struct blo_lower_solver *solver, blo_program *program);
+/* Turns in which TASKS tasks are best hoisted: on a CPU all at once only as long as their arrays stay in a cache. */
+int blo_hoist_turns(const struct blo_lower_solver *solver, const blo_hoist *hoist, int tasks);
 void blo_hoist_free(blo_hoist *hoist);
 
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a

@@ -311,8 +311,9 @@ static blo_status add_pulled(const blo_trajectory *trajectory, const blo_program
         if (!hoists[j] || !hoists[j]->pullback)
             continue;
         const int output = upper ? hoists[j]->upper_output[i] : hoists[j]->initial_output[i];
-        if (output >= 0)
-            status = add(trajectory, (blo_place){hoists[j]->pulled[output], 0}, gradient);
+        for (int turn = 0; output >= 0 && turn < hoists[j]->turns && status == BLO_OK; turn++)
+            status = add(trajectory,
+                         (blo_place){hoists[j]->pulled[output], (uint64_t)turn * blo_tensor_bytes(gradient)}, gradient);
     }
     return status;
 }

@@ -10,8 +10,13 @@
 /* What a launch is worth, in operations: so that many small values are saved as well. */
 static const double launch = 20e3;
 
+/* Of one turn. */
 static uint64_t bytes_of(const blo_node *node) {
     return (uint64_t)node->count * blo_dtype_size(node->dtype);
+}
+
+static uint64_t bytes_of_all(const blo_program *program, const blo_node *node) {
+    return (uint64_t)program->hoist->turns * bytes_of(node);
 }
 
 static double saves_per_byte(const blo_node *node) {
@@ -43,7 +48,7 @@ uint64_t blo_saved_bytes(const blo_program *program) {
     if (!program->hoist || program->hoist->saving_decided || find(program, found, &n) != BLO_OK)
         return 0;
     for (int i = 0; i < n; i++)
-        bytes += bytes_of(found[i]);
+        bytes += bytes_of_all(program, found[i]);
     return bytes;
 }
 
@@ -65,11 +70,11 @@ static blo_status no_memory(const blo_lower_solver *solver) {
 }
 
 /* Keeps of the N values FOUND as many as fit into ROOM bytes, best first. */
-static int fit(blo_node **found, int n, uint64_t room) {
+static int fit(const blo_program *program, blo_node **found, int n, uint64_t room) {
     int kept = 0;
     for (int i = 0; i < n; i++)
-        if (bytes_of(found[i]) <= room) {
-            room -= bytes_of(found[i]);
+        if (bytes_of_all(program, found[i]) <= room) {
+            room -= bytes_of_all(program, found[i]);
             found[kept++] = found[i];
         }
     return kept;
@@ -116,11 +121,11 @@ static blo_status substitute(blo_program *program, blo_node **found, int n, blo_
             blo_program_input(program, BLO_ROLE_SAVED, i, "saved", value->dtype, value->rank, value->shape);
         if (!to[i])
             return blo_graph_status(program->graph);
-        saved->bytes += bytes_of(value);
+        saved->bytes += bytes_of_all(program, value);
         saved->n = i + 1;
     }
     memcpy(from + n, hoist->values, (size_t)hoist->n * sizeof *from);
-    memcpy(to + n, hoist->inputs, (size_t)hoist->n * sizeof *to);
+    memcpy(to + n, hoist->own, (size_t)hoist->n * sizeof *to);
     return blo_graph_substitute(n + hoist->n, from, to, hoist->n_outputs, hoist->gradients, results);
 }
 
@@ -167,7 +172,7 @@ static blo_status make(blo_lower_solver *solver, blo_program *program, blo_node 
     if (status == BLO_OK)
         status = lower(solver, program, saved, results);
     for (int i = 0; i < n && status == BLO_OK; i++)
-        status = blo_buffer_create(solver->context, (size_t)bytes_of(found[i]), &saved->arrays[i]);
+        status = blo_buffer_create(solver->context, (size_t)bytes_of_all(program, found[i]), &saved->arrays[i]);
     free(results);
     return status;
 }
@@ -180,7 +185,7 @@ blo_status blo_saved_make(blo_lower_solver *solver, blo_program *program) {
         return BLO_OK;
     blo_status status = find(program, found, &n);
     if (status == BLO_OK) {
-        n = fit(found, n, blo_pool_available(solver->context, solver->options.memory_budget) / 2);
+        n = fit(program, found, n, blo_pool_available(solver->context, solver->options.memory_budget) / 2);
         if (n > 0 && !prune(program, found, &n))
             status = no_memory(solver);
     }

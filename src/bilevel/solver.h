@@ -106,6 +106,7 @@ typedef struct blo_binding {
     const blo_watched *named; /* [n_named] */
     int32_t steps;            /* done; per-step inputs give that row to f, the row before it, the first for 0, to F */
     const blo_place *cotangents; /* of what is hoisted; for a pullback only */
+    int turn;                    /* of a prologue and its pullback, which see one task at a time */
     /* of several tasks, for the adjoint only */
     const blo_buffer *chosen;
     const blo_place *carried; /* [n_output] */
