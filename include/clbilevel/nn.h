@@ -110,7 +110,7 @@ BLO_API blo_node *blo_model_buffer(const blo_bound_model *model, const char *nam
  * order of the calls within one evaluation. blo_lower_optimize() commits the result once, as these updates one after
  * another would leave it, when the loop has succeeded; a loop that fails, blo_iapttgm_compute_gradients() and
  * evaluations outside loops leave buffers as they were. Has no part in any derivative. An objective of a loop may not
- * read what the loop tracks, and several tasks at once track nothing: their loop fails (UNSUPPORTED). MOMENTUM: 0 to 1.
+ * read what the loop tracks. Several tasks at once leave what loops of one task after another would. MOMENTUM: 0 to 1.
  * Errors stick to the graph: ARGUMENT, SHAPE, MEMORY. */
 BLO_API blo_status blo_model_track(const blo_bound_model *model, const char *buffer, blo_node *value, double momentum);
 /* The same model in evaluation: batch norms with running statistics normalise by them, and nothing is tracked.

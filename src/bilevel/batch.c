@@ -6,6 +6,7 @@
 
 #include "hoist.h"
 #include "solver.h"
+#include "track.h"
 
 void blo_batch_free(blo_batch *batch) {
     if (!batch)
@@ -104,10 +105,6 @@ blo_status blo_batch_tasks(blo_lower_solver *solver, blo_program *program, const
     const int64_t tasks = program->key.tasks;
     if (tasks == 1)
         return BLO_OK;
-    if (program->tracks)
-        return blo_fail(solver->context, BLO_ERROR_UNSUPPORTED,
-                        "%s: it tracks running statistics, which follow tasks one after another, not %d at once", what,
-                        program->key.tasks);
     if (!make_room(program))
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "%s: no memory for %d tasks", what, program->key.tasks);
     blo_graph *graph = program->graph;
@@ -118,6 +115,9 @@ blo_status blo_batch_tasks(blo_lower_solver *solver, blo_program *program, const
     batch->chosen = blo_program_input(program, BLO_ROLE_CHOSEN, 0, "chosen", BLO_INT32, 1, &tasks);
     if (program->hoist && blo_graph_status(graph) == BLO_OK)
         batch_hoisted(solver, program);
+    if (blo_graph_status(graph) == BLO_OK)
+        blo_tracks_batch(program->tracks, batch->m, batch->from, batch->to, (int)tasks,
+                         program->hoist && program->hoist->turns > 1);
     if (blo_graph_status(graph) == BLO_OK)
         blo_graph_batch(batch->n, batch->outputs, batch->m, batch->from, batch->to, tasks, outputs);
     const blo_status status = blo_graph_status(graph);

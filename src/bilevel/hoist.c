@@ -143,6 +143,15 @@ int blo_hoist_turns(const blo_lower_solver *solver, const blo_hoist *hoist, int 
 
 /* --- the prologue --- */
 
+/* Bytes of VALUE of all turns, and where TURN's are. */
+static uint64_t bytes_of(const blo_hoist *hoist, const blo_node *value) {
+    return (uint64_t)hoist->turns * (uint64_t)value->count * blo_dtype_size(value->dtype);
+}
+
+static blo_place place_of(const blo_hoist *hoist, const blo_buffer *array, int turn) {
+    return (blo_place){array, blo_buffer_bytes(array) / (uint64_t)hoist->turns * (uint64_t)turn};
+}
+
 /* Outputs of the prologue: what is hoisted, then what running statistics add to their buffers. */
 static int prologue_size(const blo_hoist *hoist, const blo_tracks *tracks) {
     return hoist->n + (tracks ? tracks->n_once : 0);
@@ -157,15 +166,6 @@ blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n) {
     memcpy(outputs, hoist->values, (size_t)hoist->n * sizeof *outputs);
     blo_tracks_once(program->tracks, outputs + hoist->n);
     return outputs;
-}
-
-/* Bytes of VALUE of all turns, and where TURN's are. */
-static uint64_t bytes_of(const blo_hoist *hoist, const blo_node *value) {
-    return (uint64_t)hoist->turns * (uint64_t)value->count * blo_dtype_size(value->dtype);
-}
-
-static blo_place place_of(const blo_hoist *hoist, const blo_buffer *array, int turn) {
-    return (blo_place){array, blo_buffer_bytes(array) / (uint64_t)hoist->turns * (uint64_t)turn};
 }
 
 static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *program) {
@@ -317,12 +317,14 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     blo_binding one = *binding;
     if (!outputs)
         return BLO_ERROR_MEMORY;
-    blo_tracks_once_places(program->tracks, outputs + hoist->n);
     hoist->is_valid = false;
     blo_hoist_plans(hoist, &prologue, &pullback);
     for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {
         for (int i = 0; i < hoist->n; i++)
             outputs[i] = place_of(hoist, hoist->arrays[i], one.turn);
+        blo_tracks_once_places(program->tracks, outputs + hoist->n);
+        for (int i = hoist->n; i < n_once; i++)
+            outputs[i] = place_of(hoist, outputs[i].buffer, one.turn);
         for (int i = 0; i < n_saved; i++)
             outputs[n_once + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
         status = blo_program_run(solver, program, prologue, &one, outputs);

@@ -74,6 +74,26 @@ blo_status blo_tracks_substitute(blo_tracks *tracks, int m, blo_node *const *fro
     return status;
 }
 
+blo_status blo_tracks_batch(blo_tracks *tracks, int m, blo_node *const *from, blo_node *const *to, int tasks,
+                            bool per_turn) {
+    blo_status status = BLO_OK;
+    for (int i = 0; tracks && status == BLO_OK && i < tracks->n; i++) {
+        blo_track *track = &tracks->all[i];
+        if (!track->once || !per_turn)
+            status = blo_graph_batch(1, &track->adds, m, from, to, tasks, &track->adds);
+    }
+    return status;
+}
+
+/* The shape of TRACK's buffer, and of its values of several tasks; returns its rank. */
+static int shape_of(const blo_program *program, const blo_track *track, int64_t shape[BLO_MAX_RANK]) {
+    const blo_node *buffer = (track->upper ? program->upper_buffers : program->lower_buffers)[track->index];
+    const int axes = program->key.tasks > 1;
+    shape[0] = program->key.tasks;
+    memcpy(shape + axes, buffer->shape, (size_t)buffer->rank * sizeof *shape);
+    return axes + buffer->rank;
+}
+
 /* --- plans --- */
 
 blo_status blo_tracks_prepare(blo_lower_solver *solver, blo_program *program) {
@@ -81,10 +101,12 @@ blo_status blo_tracks_prepare(blo_lower_solver *solver, blo_program *program) {
     blo_status status = BLO_OK;
     for (int i = 0; tracks && status == BLO_OK && i < tracks->n; i++) {
         blo_track *track = &tracks->all[i];
-        const blo_node *adds = track->adds;
+        int64_t shape[BLO_MAX_RANK];
+        size_t bytes = blo_dtype_size(track->adds->dtype);
+        for (int axis = 0, rank = shape_of(program, track, shape); axis < rank; axis++)
+            bytes *= (size_t)shape[axis];
         if (track->once && !track->array)
-            status =
-                blo_buffer_create(solver->context, (size_t)adds->count * blo_dtype_size(adds->dtype), &track->array);
+            status = blo_buffer_create(solver->context, bytes, &track->array);
     }
     if (status != BLO_OK || !tracks || tracks->n_once == 0 || tracks->once || program->hoist)
         return status;
@@ -102,12 +124,13 @@ blo_status blo_tracks_prepare(blo_lower_solver *solver, blo_program *program) {
 /* KEEPS * the buffer + ADDS, of track INDEX. */
 static blo_node *updated(blo_program *program, int index) {
     const blo_track *track = &program->tracks->all[index];
-    const blo_node *like = track->adds;
-    blo_node *value =
-        blo_program_input(program, BLO_ROLE_RUNNING, index, "running", like->dtype, like->rank, like->shape);
+    int64_t shape[BLO_MAX_RANK];
+    const int rank = shape_of(program, track, shape);
+    const blo_dtype dtype = track->adds->dtype;
+    blo_node *value = blo_program_input(program, BLO_ROLE_RUNNING, index, "running", dtype, rank, shape);
     blo_node *adds = track->adds;
     if (track->once)
-        adds = blo_program_input(program, BLO_ROLE_TRACKED, index, "tracked", like->dtype, like->rank, like->shape);
+        adds = blo_program_input(program, BLO_ROLE_TRACKED, index, "tracked", dtype, rank, shape);
     return blo_add(blo_scale(value, track->keeps), adds);
 }
 

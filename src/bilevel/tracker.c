@@ -92,6 +92,10 @@ static blo_status check_reads(const blo_lower_solver *solver, const blo_tracker 
 
 /* --- the whole loop as one map --- */
 
+static int tasks_of(const blo_tracker *tracker) {
+    return tracker->programs[STEP]->key.tasks;
+}
+
 /* FACTORS of b, of ADDS of f and of ADDS of F: what the evaluations of a loop, one after another, come to. */
 static void factors_of(const blo_lower_solver *solver, const blo_tracker *tracker, const blo_running *running,
                        double factors[1 + PROGRAMS]) {
@@ -109,16 +113,23 @@ static void factors_of(const blo_lower_solver *solver, const blo_tracker *tracke
         }
 }
 
+/* Which inputs of the map there are, beside b: ADDS of f and of F, or, in the first's place, what was added up. */
+static bool is_mapped(const blo_tracker *tracker, const blo_running *running, int p) {
+    return tracker->each ? p == 0 : running->track[p] >= 0;
+}
+
 static blo_node *mapped(const blo_lower_solver *solver, const blo_tracker *tracker, const blo_running *running,
                         blo_graph *graph) {
     const blo_tensor *like = tensor_of(solver, running);
     double factors[1 + PROGRAMS];
     blo_node *sum = NULL;
     factors_of(solver, tracker, running, factors);
+    if (tracker->each)
+        factors[1] = 1.0;
     for (int i = 0; i < 1 + PROGRAMS; i++) {
         blo_node *input = blo_graph_input(graph, i == 0 ? "buffer" : "tracked", blo_tensor_dtype(like),
                                           blo_tensor_rank(like), blo_tensor_shape(like));
-        if (i > 0 && running->track[i - 1] < 0)
+        if (i > 0 && !is_mapped(tracker, running, i - 1))
             continue;
         blo_node *term = blo_scale(input, factors[i]);
         sum = i == 0 ? term : blo_add(sum, term);
@@ -154,15 +165,16 @@ fail:
 static blo_status make(blo_lower_solver *solver, blo_tracker *tracker) {
     collect(tracker);
     blo_status status = check_reads(solver, tracker);
+    const int tasks = tasks_of(tracker);
     for (int i = 0; status == BLO_OK && i < tracker->n; i++) {
         blo_running *running = &tracker->all[i];
-        const size_t bytes = blo_tensor_bytes(tensor_of(solver, running));
+        const size_t bytes = (size_t)tasks * blo_tensor_bytes(tensor_of(solver, running));
         for (int j = 0; status == BLO_OK && j < (tracker->each ? 2 : 1); j++)
             status = blo_buffer_create(solver->context, bytes, &running->value[j]);
     }
-    if (!tracker->each)
-        return status == BLO_OK ? plan_map(solver, tracker) : status;
-    for (int p = 0; status == BLO_OK && p < PROGRAMS; p++)
+    if (status == BLO_OK && (!tracker->each || tasks > 1))
+        status = plan_map(solver, tracker);
+    for (int p = 0; tracker->each && status == BLO_OK && p < PROGRAMS; p++)
         status = blo_tracks_prepare_each(solver, tracker->programs[p]);
     return status;
 }
@@ -275,9 +287,12 @@ static blo_status start(blo_trajectory *trajectory) {
     }
     for (int i = 0; status == BLO_OK && tracker->each && i < tracker->n; i++) {
         const blo_tensor *tensor = tensor_of(solver, &tracker->all[i]);
+        blo_buffer *first = tracker->all[i].value[0];
+        const size_t bytes = (size_t)blo_tensor_bytes(tensor);
         tracker->all[i].now = 0;
-        status = blo_buffer_copy(solver->context, blo_tensor_buffer(tensor), 0, tracker->all[i].value[0], 0,
-                                 blo_tensor_bytes(tensor));
+        status = trajectory->tasks > 1
+                     ? blo_buffer_zero(solver->context, first, 0, (size_t)trajectory->tasks * bytes)
+                     : blo_buffer_copy(solver->context, blo_tensor_buffer(tensor), 0, first, 0, bytes);
     }
     return status;
 }
@@ -301,8 +316,15 @@ static blo_status catch_up(blo_trajectory *trajectory) {
     return status;
 }
 
-/* The whole loop at once, into the first values. */
-static blo_status run_map(const blo_trajectory *trajectory) {
+/* Where the maps of several tasks, one after another, write: one of two rows, in turn. */
+static blo_place mapped_place(const blo_lower_solver *solver, const blo_tracker *tracker, const blo_running *running,
+                              int task) {
+    const blo_buffer *buffer = running->value[tracker->each ? !running->now : 0];
+    return (blo_place){buffer, (uint64_t)(task % 2) * blo_tensor_bytes(tensor_of(solver, running))};
+}
+
+/* The whole loop of TASK at once. */
+static blo_status run_map(const blo_trajectory *trajectory, int task) {
     blo_lower_solver *solver = trajectory->solver;
     const blo_tracker *tracker = trajectory->tracker;
     const int n_inputs = tracker->n * (1 + PROGRAMS);
@@ -314,11 +336,15 @@ static blo_status run_map(const blo_trajectory *trajectory) {
     for (int i = 0; i < tracker->n; i++) {
         const blo_running *running = &tracker->all[i];
         blo_place *of = inputs + i * (1 + PROGRAMS);
-        of[0] = (blo_place){blo_tensor_buffer(tensor_of(solver, running)), 0};
+        const blo_tensor *tensor = tensor_of(solver, running);
+        const uint64_t row = (uint64_t)task * blo_tensor_bytes(tensor);
+        of[0] = task > 0 ? mapped_place(solver, tracker, running, task - 1) : (blo_place){blo_tensor_buffer(tensor), 0};
         for (int p = 0; p < PROGRAMS; p++)
-            if (running->track[p] >= 0)
-                of[1 + p] = (blo_place){tracker->programs[p]->tracks->all[running->track[p]].array, 0};
-        outputs[i] = (blo_place){running->value[0], 0};
+            if (is_mapped(tracker, running, p))
+                of[1 + p] = (blo_place){tracker->each ? running->value[running->now]
+                                                      : tracker->programs[p]->tracks->all[running->track[p]].array,
+                                        row};
+        outputs[i] = mapped_place(solver, tracker, running, task);
     }
     blo_status status = blo_solver_scratch(solver, blo_plan_scratch_bytes(tracker->map), &scratch);
     return status == BLO_OK ? blo_plan_enqueue(tracker->map, inputs, outputs, scratch) : status;
@@ -332,13 +358,15 @@ blo_status blo_tracker_commit(blo_trajectory *trajectory) {
         return BLO_OK;
     if (trajectory->small)
         status = catch_up(trajectory);
-    if (status == BLO_OK && !tracker->each)
-        status = run_map(trajectory);
+    for (int task = 0; status == BLO_OK && tracker->map && task < trajectory->tasks; task++)
+        status = run_map(trajectory, task);
     for (int i = 0; status == BLO_OK && i < tracker->n; i++) {
         const blo_running *running = &tracker->all[i];
+        const blo_place from = tracker->map ? mapped_place(solver, tracker, running, trajectory->tasks - 1)
+                                            : (blo_place){running->value[running->now], 0};
         blo_tensor *tensor = tensor_of(solver, running);
-        status = blo_buffer_copy(solver->context, running->value[tracker->each ? running->now : 0], 0,
-                                 blo_tensor_buffer(tensor), 0, blo_tensor_bytes(tensor));
+        status = blo_buffer_copy(solver->context, from.buffer, (size_t)from.offset, blo_tensor_buffer(tensor), 0,
+                                 blo_tensor_bytes(tensor));
         blo_tensor_touch(tensor);
     }
     return status;
