@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "saved.h"
 #include "solver.h"
+#include "track.h"
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
 static const double least_program = 500e3, least_value = 2e3;
@@ -12,6 +14,7 @@ static const double least_program = 500e3, least_value = 2e3;
 void blo_hoist_free(blo_hoist *hoist) {
     if (!hoist)
         return;
+    blo_saved_free(hoist->saved);
     blo_plan_destroy(hoist->prologue);
     blo_plan_destroy(hoist->pullback);
     for (int i = 0; i < hoist->n; i++) {
@@ -21,6 +24,7 @@ void blo_hoist_free(blo_hoist *hoist) {
     for (int i = 0; hoist->pulled && i < hoist->n_outputs; i++)
         blo_buffer_release(hoist->pulled[i]);
     free(hoist->pulled);
+    free(hoist->gradients);
     free(hoist->upper_output);
     free(hoist->initial_output);
     free(hoist);
@@ -34,16 +38,6 @@ static blo_status no_memory(const blo_lower_solver *solver) {
 
 static bool reaches(blo_node *value, int n, blo_node *const *inputs) {
     return n > 0 && blo_graph_depends(value, n, inputs);
-}
-
-/* What varies while a loop runs. NODES [n_state + 1 + n_named]. */
-static int collect_varying(const blo_program *program, blo_node **nodes) {
-    int n = program->n_state;
-    memcpy(nodes, program->state, (size_t)n * sizeof *nodes);
-    nodes[n++] = program->step;
-    for (int i = 0; i < program->n_named; i++)
-        nodes[n++] = program->key.named[i].per_step ? program->named[i] : NULL;
-    return n;
 }
 
 /* Keeps of the FOUND values those that can be handed over: arrays of the models' dtype, or without a derivative. */
@@ -72,7 +66,8 @@ static blo_status replace(blo_lower_solver *solver, blo_program *program, int n,
         if (!hoist->inputs[i])
             return no_memory(solver);
     }
-    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK)
+    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK ||
+        blo_tracks_substitute(program->tracks, hoist->n, hoist->values, hoist->inputs) != BLO_OK)
         return no_memory(solver); /* the values fit one another: nothing else can fail */
     return BLO_OK;
 }
@@ -81,8 +76,12 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
     const bool is_step = program->key.kind == BLO_PROGRAM_STEP;
     const int n = is_step ? program->n_state : 1;
     blo_node **outputs = is_step ? program->next_state : &program->value, *found[BLO_MOST_HOISTED];
-    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON ||
-        blo_graph_flops(n, outputs) < least_program)
+    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON)
+        return BLO_OK;
+    const double flops = blo_graph_flops(n, outputs) * program->key.tasks;
+    if (blo_graph_status(program->graph) != BLO_OK)
+        return no_memory(solver);
+    if (flops < least_program)
         return BLO_OK;
     blo_node **varying = calloc((size_t)(program->n_state + 1 + program->n_named), sizeof *varying);
     blo_hoist *hoist = calloc(1, sizeof *hoist);
@@ -92,8 +91,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         status = no_memory(solver);
         goto done;
     }
-    status = blo_graph_invariants(n, outputs, collect_varying(program, varying), varying, least_value, BLO_MOST_HOISTED,
-                                  found, &n_found);
+    status = blo_graph_invariants(n, outputs, blo_program_varying(program, varying), varying, least_value,
+                                  BLO_MOST_HOISTED, found, &n_found);
     if (status != BLO_OK) {
         status = no_memory(solver);
         goto done;
@@ -103,7 +102,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         goto done;
     for (int i = 0; i < hoist->n; i++)
         hoist->uses_initial = hoist->uses_initial || reaches(hoist->values[i], program->n_lower, program->initial);
-    status = replace(solver, program, n, outputs, hoist);
+    status =
+        blo_graph_status(program->graph) == BLO_OK ? replace(solver, program, n, outputs, hoist) : no_memory(solver);
     program->hoist = hoist;
     hoist = NULL;
 done:
@@ -114,11 +114,27 @@ done:
 
 /* --- the prologue --- */
 
+/* Outputs of the prologue: what is hoisted, then what running statistics add to their buffers. */
+static int prologue_size(const blo_hoist *hoist, const blo_tracks *tracks) {
+    return hoist->n + (tracks ? tracks->n_once : 0);
+}
+
+blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n) {
+    const blo_hoist *hoist = program->hoist;
+    *n = prologue_size(hoist, program->tracks);
+    blo_node **outputs = calloc((size_t)(*n + room), sizeof *outputs);
+    if (!outputs)
+        return NULL;
+    memcpy(outputs, hoist->values, (size_t)hoist->n * sizeof *outputs);
+    blo_tracks_once(program->tracks, outputs + hoist->n);
+    return outputs;
+}
+
 static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     if (hoist->prologue)
         return BLO_OK;
-    blo_status status = BLO_OK;
+    blo_status status = blo_tracks_prepare(solver, program);
     for (int i = 0; i < hoist->n && status == BLO_OK; i++) {
         const blo_node *value = hoist->values[i];
         const size_t bytes = (size_t)value->count * blo_dtype_size(value->dtype);
@@ -127,10 +143,15 @@ static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *progra
         if (status == BLO_OK && program->key.kind == BLO_PROGRAM_SCALAR && hoist->flows[i] && !hoist->cotangents[i])
             status = blo_buffer_create(solver->context, bytes, &hoist->cotangents[i]);
     }
+    int n = 0;
+    blo_node **outputs = status == BLO_OK ? blo_hoist_outputs(program, 0, &n) : NULL;
+    if (status == BLO_OK && !outputs)
+        status = no_memory(solver);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, hoist->n, hoist->values, false, &hoist->prologue);
+        status = blo_program_lower(solver, program, n, outputs, false, &hoist->prologue);
     if (status == BLO_OK)
         blo_plan_set_part(hoist->prologue, "prologue");
+    free(outputs);
     return status;
 }
 
@@ -183,9 +204,11 @@ static blo_status trace_pullback(blo_lower_solver *solver, blo_program *program,
         return blo_fail(solver->context, status, "the derivative of what is hoisted: %s",
                         blo_graph_error(program->graph));
     status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
-    if (status == BLO_OK)
-        blo_plan_set_part(hoist->pullback, "prologue's gradient");
-    return status;
+    if (status != BLO_OK)
+        return status;
+    blo_plan_set_part(hoist->pullback, "prologue's gradient");
+    memcpy(hoist->gradients, results, (size_t)hoist->n_outputs * sizeof *results);
+    return BLO_OK;
 }
 
 static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *program) {
@@ -199,9 +222,11 @@ static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *progra
         hoist->initial_output = calloc((size_t)program->n_lower + 1, sizeof(int));
     if (!hoist->pulled)
         hoist->pulled = calloc(most + 1, sizeof(blo_buffer *));
+    if (!hoist->gradients)
+        hoist->gradients = calloc(most + 1, sizeof(blo_node *));
     blo_node **nodes = calloc(2 * most + 1, sizeof *nodes);
     blo_status status = BLO_OK;
-    if (!hoist->upper_output || !hoist->initial_output || !hoist->pulled || !nodes)
+    if (!hoist->upper_output || !hoist->initial_output || !hoist->pulled || !hoist->gradients || !nodes)
         status = no_memory(solver);
     if (status == BLO_OK)
         status = trace_pullback(solver, program, nodes);
@@ -222,12 +247,22 @@ blo_status blo_hoist_prepare(blo_lower_solver *solver, blo_program *program, boo
 
 /* --- running --- */
 
+void blo_hoist_plans(const blo_hoist *hoist, blo_plan **prologue, blo_plan **pullback) {
+    *prologue = hoist->saved ? hoist->saved->prologue : hoist->prologue;
+    *pullback = hoist->saved ? hoist->saved->pullback : hoist->pullback;
+}
+
 /* What tells the prologue's inputs apart, but for y_0. */
 static uint64_t stamp_of(const blo_lower_solver *solver, const blo_program *program, const blo_binding *binding) {
     const uint64_t prime = 1099511628211u;
     uint64_t stamp = blo_stamp(binding->data, binding->target, binding->named, program->key.n_named);
     for (int i = 0; i < program->n_upper; i++)
         stamp = stamp * prime ^ blo_tensor_version(blo_model_value_at(solver->upper, i));
+    for (int i = 0; i < blo_plan_inputs(program->hoist->prologue); i++) {
+        const blo_tensor *buffer = blo_solver_buffer(solver, program->roles[i]);
+        if (buffer && blo_plan_uses_input(program->hoist->prologue, i))
+            stamp = stamp * prime ^ blo_tensor_version(buffer);
+    }
     return stamp;
 }
 
@@ -239,11 +274,19 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const uint64_t stamp = stamp_of(solver, program, binding);
     if (hoist->is_valid && hoist->stamp == stamp && !hoist->uses_initial)
         return BLO_OK;
-    blo_place outputs[BLO_MOST_HOISTED];
+    const int n_once = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
+    blo_plan *prologue, *pullback;
+    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_once + n_saved);
+    if (!outputs)
+        return BLO_ERROR_MEMORY;
+    blo_tracks_once_places(program->tracks, outputs + hoist->n);
     for (int i = 0; i < hoist->n; i++)
         outputs[i] = (blo_place){hoist->arrays[i], 0};
+    for (int i = 0; i < n_saved; i++)
+        outputs[n_once + i] = (blo_place){hoist->saved->arrays[i], 0};
     hoist->is_valid = false;
-    status = blo_program_run(solver, program, hoist->prologue, binding, outputs);
+    blo_hoist_plans(hoist, &prologue, &pullback);
+    status = blo_program_run(solver, program, prologue, binding, outputs);
     hoist->is_valid = status == BLO_OK;
     hoist->stamp = stamp;
     return status;
@@ -261,7 +304,9 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
         return BLO_ERROR_MEMORY;
     for (int i = 0; i < hoist->n_outputs; i++)
         outputs[i] = (blo_place){hoist->pulled[i], 0};
-    blo_status status = blo_program_run(solver, program, hoist->pullback, &whole, outputs);
+    blo_plan *prologue, *pullback;
+    blo_hoist_plans(hoist, &prologue, &pullback);
+    blo_status status = blo_program_run(solver, program, pullback, &whole, outputs);
     const blo_dtype dtype = blo_model_dtype(solver->lower);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         status = blo_flag_check(solver->context, dtype, hoist->pulled[i], 0,

@@ -20,7 +20,10 @@ typedef struct blo_hoist {
     bool uses_initial;             /* y_0 changes from loop to loop, without a version */
     int *upper_output, *initial_output; /* [n_upper], [n_lower]: the parameter's output of PULLBACK, -1: none */
     int n_outputs;
-    blo_plan *prologue, *pullback;            /* NULL until asked for; no PULLBACK where nothing flows */
+    blo_plan *prologue, *pullback; /* NULL until asked for; no PULLBACK where nothing flows */
+    blo_node **gradients;          /* [n_outputs] of the graph, as PULLBACK computes them */
+    struct blo_saved *saved;       /* in their place, once that is decided; NULL: nothing is saved */
+    bool saving_decided;
     blo_buffer *arrays[BLO_MOST_HOISTED];     /* what the prologue computed */
     blo_buffer *cotangents[BLO_MOST_HOISTED]; /* SCALAR: where the adjoint's outputs go; NULL where none */
     blo_buffer **pulled;                      /* [n_outputs] */
@@ -36,6 +39,11 @@ void blo_hoist_free(blo_hoist *hoist);
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a
  * hoist: nothing. */
 blo_status blo_hoist_prepare(struct blo_lower_solver *solver, blo_program *program, bool backward);
+/* The prologue's *N outputs: what is hoisted, then what running statistics add, with room for ROOM more. malloc'ed;
+ * NULL: no memory. */
+blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n);
+/* The plans that are run: those that save and read what is saved, if it is. *PULLBACK is NULL where nothing flows. */
+void blo_hoist_plans(const blo_hoist *hoist, blo_plan **prologue, blo_plan **pullback);
 /* Queues the prologue for BINDING, unless its results are there. */
 blo_status blo_hoist_run(struct blo_lower_solver *solver, blo_program *program, const struct blo_binding *binding);
 /* Queues the pullback of the adjoints at COTANGENTS[n] (unused where nothing flows) into PULLED, and its check, tagged

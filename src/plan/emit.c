@@ -37,6 +37,8 @@ int blo_emit_open(blo_emitter *emitter, int parent) {
 }
 
 void blo_emit_close(blo_emitter *emitter, int scope, const char *header, const char *footer) {
+    if (emitter->indices.failed) /* scopes may be others than they seem */
+        return;
     blo_text inside = *blo_emit_text(emitter, scope);
     blo_text *text = blo_emit_text(emitter, emitter->indices.scopes[scope].parent);
     blo_text_add(text, "%s {\n", header);

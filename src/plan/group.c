@@ -10,7 +10,8 @@ enum {
     GROUP_LEAVES = 24,   /* arrays a joined kernel may read */
     LEAST_CHANNELS = 32, /* and LEAST_PLACES: of images that are written by the items that sum them per channel */
     LEAST_PLACES = 1024,
-    CHANNELS_LAST = 7 /* axes of a sum per channel of an image [N,H,W,C] */
+    IMAGE_AXES = 4, /* [N,H,W,C], of which a sum per channel has the last; axes of several tasks go before */
+    ALL_BUT_CHANNELS = 7
 };
 
 static blo_group_kind kind_of(const blo_node *node) {
@@ -132,8 +133,8 @@ static bool fit_together(const blo_node *sum, const blo_node *node) {
     const blo_node *a = sum->in[0];
     if (kind_of(node) == BLO_GROUP_REDUCE)
         return sum->attr.axes == node->attr.axes && same_shape(a, node->in[0]);
-    return sum->rank == 1 && sum->attr.axes == CHANNELS_LAST && sum->count >= LEAST_CHANNELS &&
-           a->count / sum->count >= LEAST_PLACES && same_shape(a, node);
+    return a->rank >= IMAGE_AXES && sum->attr.axes == (uint32_t)ALL_BUT_CHANNELS << (a->rank - IMAGE_AXES) &&
+           a->shape[a->rank - 1] >= LEAST_CHANNELS && blo_reduction_length(sum) >= LEAST_PLACES && same_shape(a, node);
 }
 
 /* The same for the group INDEX and a root that may not join it as one of its shape. */

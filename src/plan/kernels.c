@@ -496,7 +496,8 @@ static bool leave_to_readers(blo_lowering *lowering, const blo_group *group, sha
 
 /* Reductions of any axes, and what is computed of the same elements. */
 static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, int index) {
-    const int64_t count = blo_graph_node(lowering->graph, group->roots[0])->count;
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    const int64_t count = first->count, last = first->rank > 0 ? first->shape[first->rank - 1] : 1;
     shares s;
     share_out(lowering, group, &s);
     int width = width_of(lowering, s.chunks * count);
@@ -505,7 +506,7 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
         domain over = {.outer = 1, .extent = s.chunks * count};
         if (width > 1 && s.chunks > 1 && count >= 2 * width)
             over = (domain){.outer = s.chunks, .extent = count, .vectors = MOST_VECTORS};
-        while (over.vectors > 1 && count % span_of(&over, width) != 0)
+        while (over.vectors > 1 && last % span_of(&over, width) != 0)
             over.vectors /= 2;
         blo_emitter emitter;
         start_emitter(&emitter, lowering, index, width, &over);

@@ -205,14 +205,15 @@ END_TEST
 
 /* --- sums per channel of an image that is written --- */
 
-/* d = y - mean(y); d * scale + g, and sums of it, of d g and of g. */
+/* Of images [TASKS,N,H,W,C]: d = y - mean(y); d * scale + g, and sums of it, of d g and of g. */
 static int build_sums(scene *s, blo_dtype dtype, const int64_t *shape, blo_node **outputs) {
-    static const int axes[3] = {0, 1, 2}, channel[1] = {3};
-    blo_node *y = add_input(s, dtype, 4, shape, 1), *g = add_input(s, dtype, 4, shape, 1);
-    blo_node *scale = add_input(s, dtype, 1, &shape[3], 1);
+    static const int axes[3] = {1, 2, 3}, ends[2] = {0, 4};
+    const int64_t results[2] = {shape[0], shape[4]};
+    blo_node *y = add_input(s, dtype, 5, shape, 1), *g = add_input(s, dtype, 5, shape, 1);
+    blo_node *scale = add_input(s, dtype, 2, results, 1);
     blo_node *mean = blo_mean_axes(y, 3, axes, false);
-    blo_node *d = blo_sub(y, blo_node_broadcast(mean, 4, shape, channel));
-    outputs[0] = blo_add(blo_mul(d, blo_node_broadcast(scale, 4, shape, channel)), g);
+    blo_node *d = blo_sub(y, blo_node_broadcast(mean, 5, shape, ends));
+    outputs[0] = blo_add(blo_mul(d, blo_node_broadcast(scale, 5, shape, ends)), g);
     outputs[1] = blo_sum_axes(outputs[0], 3, axes, false);
     outputs[2] = blo_sum_axes(blo_mul(d, g), 3, axes, false);
     outputs[3] = blo_sum_axes(g, 3, axes, false);
@@ -224,24 +225,25 @@ static double at(const void *data, blo_dtype dtype, int64_t i) {
 }
 
 static void check_sums(const scene *s, blo_dtype dtype, const int64_t *shape, void *const *results) {
-    const int64_t channels = shape[3], count = s->nodes[0]->count, places = count / channels;
+    const int64_t channels = shape[4], places = shape[1] * shape[2] * shape[3];
     const double tolerance = dtype == BLO_FLOAT ? 1e-4 : 1e-11;
-    for (int64_t c = 0; c < channels; c++) {
+    for (int64_t result = 0; result < shape[0] * channels; result++) {
+        const int64_t start = result / channels * places * channels + result % channels;
         double mean = 0, sums[3] = {0};
-        for (int64_t i = c; i < count; i += channels)
-            mean += (double)s->values[0][i] / (double)places;
-        for (int64_t i = c; i < count; i += channels) {
+        for (int64_t i = 0; i < places; i++)
+            mean += (double)s->values[0][start + i * channels] / (double)places;
+        for (int64_t i = start; i < start + places * channels; i += channels) {
             const double d = (double)s->values[0][i] - mean, g = (double)s->values[1][i];
-            const double image = d * (double)s->values[2][c] + g;
+            const double image = d * (double)s->values[2][result] + g;
             ck_assert(fabs(at(results[0], dtype, i) - image) <= tolerance);
             sums[0] += image;
             sums[1] += d * g;
             sums[2] += g;
         }
         for (int i = 0; i < 3; i++)
-            ck_assert_msg(fabs(at(results[1 + i], dtype, c) - sums[i]) <= tolerance * sqrt((double)places),
-                          "sum %d of channel %" PRId64 " is %.17g, not %.17g", i, c, at(results[1 + i], dtype, c),
-                          sums[i]);
+            ck_assert_msg(fabs(at(results[1 + i], dtype, result) - sums[i]) <= tolerance * sqrt((double)places),
+                          "sum %d, result %" PRId64 " is %.17g, not %.17g", i, result,
+                          at(results[1 + i], dtype, result), sums[i]);
     }
 }
 
@@ -257,7 +259,7 @@ static void sum_round(blo_dtype dtype, const int64_t *shape, bool joins) {
         run(&s, 1, &outputs[i], &alone[i]);
         singly += launches(1, &outputs[i]);
         ck_assert_msg(!memcmp(together[i], alone[i], (size_t)outputs[i]->count * blo_dtype_size(dtype)),
-                      "output %d of %" PRId64 " channels: not the bits of a plan of its own", i, shape[3]);
+                      "output %d of %" PRId64 " channels: not the bits of a plan of its own", i, shape[4]);
     }
     /* the mean is found three times singly, by two launches, and once together; three sums and an image by two launches
      */
@@ -275,13 +277,13 @@ START_TEST(sums_found_while_an_image_is_written) {
     const int64_t channels[] = {32, 33, 40, 64, 96, 130};
     bool has_double = blo_context_has_double(context);
     for (size_t i = 0; i < sizeof channels / sizeof channels[0]; i++) {
-        const int64_t shape[4] = {draw(2, 5), draw(25, 30), draw(21, 25), channels[i]};
+        const int64_t shape[5] = {draw(1, 3), draw(2, 4), draw(25, 30), draw(21, 25), channels[i]};
         sum_round(BLO_FLOAT, shape, true);
         if (has_double)
             sum_round(BLO_DOUBLE, shape, true);
     }
-    sum_round(BLO_FLOAT, (const int64_t[]){3, 20, 20, 5}, false);
-    sum_round(BLO_FLOAT, (const int64_t[]){1, 10, 10, 64}, false);
+    sum_round(BLO_FLOAT, (const int64_t[]){1, 3, 20, 20, 5}, false);
+    sum_round(BLO_FLOAT, (const int64_t[]){2, 1, 10, 10, 64}, false);
 }
 END_TEST
 
