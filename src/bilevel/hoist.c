@@ -10,7 +10,7 @@
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
 static const double least_program = 500e3, least_value = 2e3;
-/* Bytes of an array that is still in a cache when it is read again. */
+/* Bytes of an array that is still in a CPU's cache when it is read again. */
 static const double cached = 8e6;
 
 void blo_hoist_free(blo_hoist *hoist) {
@@ -136,8 +136,9 @@ static double largest_bytes(int n, blo_node *const *nodes) {
     return most;
 }
 
-int blo_hoist_turns(const blo_hoist *hoist, int tasks) {
-    return largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
+int blo_hoist_turns(const blo_lower_solver *solver, const blo_hoist *hoist, int tasks) {
+    const bool cpu = blo_context_facts(solver->context)->is_cpu;
+    return cpu && largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
 }
 
 /* --- the prologue --- */
@@ -313,9 +314,9 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const int n_once = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
     blo_plan *prologue, *pullback;
     blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_once + n_saved);
+    blo_binding one = *binding;
     if (!outputs)
         return BLO_ERROR_MEMORY;
-    blo_binding one = *binding;
     hoist->is_valid = false;
     blo_hoist_plans(hoist, &prologue, &pullback);
     for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {

@@ -172,10 +172,8 @@ static void load_text(const blo_emitter *emitter, const blo_node *node, int p, c
     const char *type = blo_emit_type(emitter, node->dtype, true);
     if (!blo_index_is_wide(linear))
         blo_text_add(text, "p%d[o%d + %s%s]", p, p, at, more);
-    else if (linear->stride == 1 && emitter->full)
-        blo_text_add(text, "vload%d(0, p%d + o%d + %s%s)", emitter->width, p, p, at, more);
     else if (linear->stride == 1)
-        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, rest)", type, p, p, at, more);
+        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, %s)", type, p, p, at, more, emitter->full ? "~0u" : "rest");
     else
         blo_text_add(text, "blo_gather_%s(p%d + o%d%s, %s)", type, p, p, more, at);
 }

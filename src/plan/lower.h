@@ -112,7 +112,8 @@ typedef struct blo_lowering {
     uint64_t scratch_bytes;
 } blo_lowering;
 
-/* Roots that one kernel writes together: all of one shape. */
+/* Roots that one kernel writes together: all of one shape; or reductions of the same axes of operands of one shape, and
+ * after them roots of that shape, which are written on the way. */
 typedef enum blo_group_kind {
     BLO_GROUP_ELEMENTWISE,
     BLO_GROUP_REDUCE,
