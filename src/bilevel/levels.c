@@ -100,7 +100,8 @@ static blo_status lower_levels(blo_lower_solver *solver, blo_program *program, c
     for (int i = 0; i < n && status == BLO_OK; i++) {
         kept[i] = best[i].node;
         given[i] = blo_program_input(program, BLO_ROLE_KEPT, i, "kept", kept[i]->dtype, kept[i]->rank, kept[i]->shape);
-        program->levels->bytes[i] = (uint64_t)kept[i]->count * blo_dtype_size(kept[i]->dtype);
+        program->levels->bytes[i] =
+            (uint64_t)program->turns * (uint64_t)kept[i]->count * blo_dtype_size(kept[i]->dtype);
         status = given[i] ? BLO_OK : blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
     }
     for (int level = 1; level <= n && status == BLO_OK; level++)
