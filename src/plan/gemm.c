@@ -90,8 +90,12 @@ static blo_gemm_way way_of_row(const blo_gemm_shape *shape, const blo_gemm_opera
     return narrow && m % choice->tile_m == 0 ? BLO_GEMM_ALONG_TILE : BLO_GEMM_PACKED;
 }
 
-/* One panel of rows uses each element once: then it may be evaluated, and turned, by the product's own kernel. */
-static blo_gemm_way way_of_column(const blo_gemm_operand *column, int64_t m, int64_t n, const blo_gemm_choice *choice) {
+/* One panel of rows uses each element once: then it may be evaluated, and turned, by the product's own kernel. For a
+ * short k an array whose lines lie along the lanes stays in the nearest cache as it is. */
+static blo_gemm_way way_of_column(const blo_gemm_shape *shape, const blo_gemm_operand *column, int64_t m, int64_t n,
+                                  const blo_gemm_choice *choice) {
+    if (shape->k <= SHORT_K && column->in_place && !column->along_k && !column->bytes && n >= choice->tile_n)
+        return BLO_GEMM_ALONG_TILE;
     const bool once = m <= choice->tile_m && (column->in_place || column->light);
     if (!once || n < choice->tile_n || (column->fixed && !(column->bytes && column->in_place && !column->along_k)))
         return BLO_GEMM_PACKED;
@@ -123,7 +127,7 @@ void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape,
     const blo_gemm_operand *row = swapped ? b : a, *column = swapped ? a : b;
     *choice = (blo_gemm_choice){.swapped = swapped, .split = split_of(shape), .cores = facts->compute_units};
     choose_tile(facts, m, n, shape->dtype, choice);
-    choice->column = way_of_column(column, m, n, choice);
+    choice->column = way_of_column(shape, column, m, n, choice);
     if (choice->column == BLO_GEMM_ALONG_K) { /* a vector of vectors is being turned beside the accumulators */
         choice->vectors = 1;
         choice->tile_n = choice->vector;
