@@ -10,6 +10,9 @@
  * Around the image lie zeros, or with IN_PLACE nothing: then what a tap would find there is left out. A tile of pixels is then one line,
  * or the WHOLE image, and FOR_TAPS(X): X(ROWS, r, s) … tells for each tap which of its pixels take part.
  *
+ * ALONG_CHANNELS (of an image with zeros around, for few outputs): the vectors of a tile of pixels, one line, run along the channels
+ * instead; a tile has one output (TN is 1), for which the lanes are added up at the end.
+ *
  * T: element. W: elements of a vector. FOR_ROWS(X): X(0, p, q) … with the row's place in a tile of pixels; FOR_VECTORS(X, r): X(r, 0) … */
 #define DECLARE1(r, v) V acc##r##_##v = 0;
 #define DECLARE(r, p, q) FOR_VECTORS(DECLARE1, r)
@@ -181,13 +184,29 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef LINE
 #undef SAVE
 #else
+#if ALONG_CHANNELS
+#define STEP_CHANNELS(r, p, q) acc##r##_0 = fma(VLOAD(0, ap##p + q * COLUMN), y0, acc##r##_0);
+#define CHANNEL_STEP W
+#define INNER FOR_ROWS(STEP_CHANNELS)
+#define ADVANCE(p) ap##p += W;
+#define STORE_TILE(r) \
+    VSTORE(acc##r##_0, 0, line); \
+    T sum = line[0]; \
+    for (uint j = 1; j < W; j++) \
+        sum += line[j]; \
+    *at = sum;
+#else
+#define CHANNEL_STEP 1
+#define INNER FOR_ROWS(STEP)
+#define ADVANCE(p) ap##p++;
+#define STORE_TILE(r) STORE(r)
+#endif
 #define A(r, p, q) ap##p[q * COLUMN]
 #define POINT(p) __global const T *restrict ap##p = ap + p * image_row;
-#define ADVANCE(p) ap##p++;
 #define SAVE(r, p, q) \
     if (strip * TP + p < height && column + q < width) { \
         __global T *at = y + ((n * height + strip * TP + p) * width + column + q) * outputs + lane; \
-        STORE(r) \
+        STORE_TILE(r) \
     }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
@@ -198,7 +217,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     const ulong strip = get_global_id(0), panel = get_global_id(1), n = get_global_id(2), group = panel / group_panels;
     const ulong lane = group * group_outputs + panel % group_panels * TN;
     const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
-    T line[TN];
+    T line[W > TN ? W : TN];
     image += image_offset + n * plane + strip * TP * image_row + group * channels;
     w += w_offset + panel * taps_r * taps_s * channels * TN;
     y += y_offset;
@@ -209,16 +228,20 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
             for (ulong s = 0; s < taps_s; s++) {
                 __global const T *restrict ap = image + column * COLUMN + r * tap_row + s * tap_column;
                 FOR_LINES(POINT)
-                for (ulong c = 0; c < channels; c++) {
+                for (ulong c = 0; c < channels; c += CHANNEL_STEP) {
                     FOR_VECTORS(FETCH, 0)
-                    FOR_ROWS(STEP)
+                    INNER
                     FOR_LINES(ADVANCE)
-                    bp += TN;
+                    bp += CHANNEL_STEP * TN;
                 }
             }
         FOR_ROWS(SAVE)
     }
 }
+#undef STEP_CHANNELS
+#undef CHANNEL_STEP
+#undef INNER
+#undef STORE_TILE
 #undef POINT
 #undef ADVANCE
 #undef SAVE

@@ -15,6 +15,8 @@ enum {
     MOST_ROWS = 14,       /* of a tile */
     MOST_LINES = 4,       /* of pixels in a tile: each needs a pointer */
     MOST_TAPS = 25,       /* written out one by one, where the image is in place */
+    FEW_OUTPUTS = 2,      /* of a group: less than an eighth of a vector's lanes would be used along them */
+    CHANNEL_COLUMNS = 8,  /* of pixels in a tile whose vectors run along channels */
     COPY_COST = 16,       /* putting zeros around an image takes one part in so many of the product's time, or more */
     RANGES = 8,           /* of images, at most: each has partial sums */
     RANGE_WORK = 1 << 18, /* products per weight-tile's lane range below which a range is not worth its partial sums */
@@ -80,8 +82,25 @@ static int64_t choose_output(const blo_device_facts *facts, const blo_conv_shape
     return least;
 }
 
+/* Lanes along the outputs would be padding, those along the channels are not. */
+static bool runs_along_channels(const blo_conv_shape *shape, int vector) {
+    return shape->outputs / shape->groups <= FEW_OUTPUTS && shape->channels / shape->groups % vector == 0;
+}
+
 void blo_conv_choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, blo_conv_choice *choice) {
     blo_conv_choice here;
+    const int vector = vector_elements(facts, shape->dtype);
+    if (runs_along_channels(shape, vector)) {
+        const int columns = (int)(shape->width < CHANNEL_COLUMNS ? shape->width : CHANNEL_COLUMNS);
+        *choice = (blo_conv_choice){.vector = vector,
+                                    .vectors = 1,
+                                    .lanes = 1,
+                                    .tile_rows = 1,
+                                    .tile_columns = columns,
+                                    .ranges = 1,
+                                    .along_channels = true};
+        return;
+    }
     const int64_t cost = choose_output(facts, shape, false, choice);
     if (shape->spread || shape->width > MOST_ROWS || shape->taps[0] * shape->taps[1] > MOST_TAPS)
         return;
@@ -169,13 +188,44 @@ static void define(blo_text *text, const blo_conv_choice *choice, blo_dtype dtyp
 
 /* The text with what it defined undone, or NULL. */
 static char *finish(blo_text *text) {
-    static const char *const names[] = {
-        "NAME",     "T",          "W",          "V",         "VLOAD",        "VSTORE", "TM",
-        "TP",       "TQ",         "TN",         "FOR_ROWS",  "FOR_VECTORS",  "WEIGHT", "WITHIN_TAP",
-        "LOAD",     "PACK_load",  "KEEP",       "FOR_LINES", "COLUMN",       "FLIP",   "PARAMETERS",
-        "IN_PLACE", "ROW",        "IMAGE_ROWS", "IMAGE_ROW", "IMAGE_COLUMN", "TAPS_R", "TAPS_S",
-        "STRIDE",   "DILATION_R", "DILATION_S", "LOW_R",     "LOW_S",        "WHOLE",  "CHANNELS",
-        "FOR_TAPS", "TAP"};
+    static const char *const names[] = {"NAME",
+                                        "T",
+                                        "W",
+                                        "V",
+                                        "VLOAD",
+                                        "VSTORE",
+                                        "TM",
+                                        "TP",
+                                        "TQ",
+                                        "TN",
+                                        "FOR_ROWS",
+                                        "FOR_VECTORS",
+                                        "WEIGHT",
+                                        "WITHIN_TAP",
+                                        "LOAD",
+                                        "PACK_load",
+                                        "KEEP",
+                                        "FOR_LINES",
+                                        "COLUMN",
+                                        "FLIP",
+                                        "PARAMETERS",
+                                        "IN_PLACE",
+                                        "ALONG_CHANNELS",
+                                        "ROW",
+                                        "IMAGE_ROWS",
+                                        "IMAGE_ROW",
+                                        "IMAGE_COLUMN",
+                                        "TAPS_R",
+                                        "TAPS_S",
+                                        "STRIDE",
+                                        "DILATION_R",
+                                        "DILATION_S",
+                                        "LOW_R",
+                                        "LOW_S",
+                                        "WHOLE",
+                                        "CHANNELS",
+                                        "FOR_TAPS",
+                                        "TAP"};
     blo_text_add(text, "\n");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         blo_text_add(text, "#undef %s\n", names[i]);
@@ -243,8 +293,8 @@ static void define_image(blo_text *text, const blo_conv_shape *shape, const blo_
 
 char *blo_conv_output_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]) {
     blo_text text = {0}, named = {0};
-    blo_text_add(&text, "#define WEIGHT 0\n#define COLUMN %lld\n#define IN_PLACE %d\n",
-                 (long long)(shape->stride[1] * shape->channels), choice->in_place);
+    blo_text_add(&text, "#define WEIGHT 0\n#define COLUMN %lld\n#define IN_PLACE %d\n#define ALONG_CHANNELS %d\n",
+                 (long long)(shape->stride[1] * shape->channels), choice->in_place, choice->along_channels);
     if (choice->in_place)
         define_image(&text, shape, choice);
     define(&text, choice, shape->dtype);

@@ -35,6 +35,7 @@ typedef struct blo_conv_choice {
     int tile_rows, tile_columns; /* of pixels (output); rows and 1 (to the weight) */
     bool within_tap;             /* to the weight: a tile's rows are neighbouring channels */
     bool in_place;               /* the image has no zeros around */
+    bool along_channels;         /* output: a vector runs along the image's channels, and a tile has one output */
     int ranges;                  /* to the weight: of images */
 } blo_conv_choice;
 
