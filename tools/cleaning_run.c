@@ -10,6 +10,7 @@
 #include "profile.h"
 #include "progress.h"
 #include "session.h"
+#include "tally.h"
 
 typedef enum metric {
     ITERATION,
@@ -40,13 +41,10 @@ typedef struct run {
     bool saves;
     int done;
     double last[N_METRICS];
-    double *losses;            /* [T] */
-    int64_t *histogram;        /* [T + 1] of max_loss_iter */
-    double *loops, *backwards; /* [iterations] seconds */
-    double *values;            /* room for the largest parameter */
-    int32_t *batches;          /* [iterations,T,B], NULL: not kept */
-    uint64_t waits, recomputed;
-    int launches_per_step;
+    tally tally;
+    double *losses;   /* [T] */
+    double *values;   /* room for the largest parameter */
+    int32_t *batches; /* [iterations,T,B], NULL: not kept */
 } run;
 
 static int failed(const run *r) {
@@ -153,7 +151,7 @@ static blo_status iterate(run *r, double *row) {
                                     &p->trajectory, &max_loss_iter);
     row[SECONDS_LOOP] = session_seconds() - start;
     blo_context_statistics(p->context, &after);
-    r->waits += after.waits - before.waits;
+    tally_add_waits(&r->tally, &before, &after);
     row[ITERATION] = r->done;
     row[MAX_LOSS_ITER] = max_loss_iter;
     if (status == BLO_OK)
@@ -161,14 +159,11 @@ static blo_status iterate(run *r, double *row) {
     if (status == BLO_OK)
         status = backward(r, max_loss_iter, row);
     if (status == BLO_OK) {
-        blo_trajectory_report report;
-        blo_trajectory_describe(p->trajectory, &report);
-        r->recomputed += report.recomputed_steps;
-        r->launches_per_step = report.launches_per_step;
+        tally_add_sweep(&r->tally, p->trajectory);
         status = update(r, row);
     }
     if (status == BLO_OK)
-        r->histogram[max_loss_iter]++;
+        r->tally.histogram[max_loss_iter]++;
     return status;
 }
 
@@ -195,42 +190,13 @@ static int save_start(run *r) {
     return status;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of VALUES[n], which it sorts. */
-static double median(double *values, int n) {
-    if (n == 0)
-        return 0;
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-static json_t *histogram_of(const run *r) {
-    json_t *histogram = json_object();
-    char key[32];
-    for (int64_t k = 1; k <= r->problem->settings->steps; k++)
-        if (r->histogram[k]) {
-            snprintf(key, sizeof key, "%lld", (long long)k);
-            json_object_set_new(histogram, key, json_integer((json_int_t)r->histogram[k]));
-        }
-    return histogram;
-}
-
 static int save_result(run *r) {
     json_t *result = json_object();
     for (int m = 0; m < N_METRICS; m++)
         if (m != ITERATION && m != SECONDS_LOOP && m != SECONDS_BACKWARD)
             json_object_set_new(result, columns[m], isfinite(r->last[m]) ? json_real(r->last[m]) : json_null());
     json_object_set_new(result, "iterations", json_integer(r->done));
-    json_object_set_new(result, "max_loss_iter_histogram", histogram_of(r));
-    json_object_set_new(result, "recomputed_steps", json_integer((json_int_t)r->recomputed));
-    json_object_set_new(result, "waits", json_integer((json_int_t)r->waits));
-    json_object_set_new(result, "launches_per_step", json_integer(r->launches_per_step));
-    json_object_set_new(result, "seconds_loop", json_real(median(r->loops, r->done)));
-    json_object_set_new(result, "seconds_backward", json_real(median(r->backwards, r->done)));
+    tally_report(&r->tally, result);
     session_report(result, r->problem->context);
     int status = profile_report(r->problem->context, result);
     if (status == EXIT_DONE)
@@ -256,14 +222,10 @@ static void print_table(run *r) {
     static const metric shown[] = {
         UPPER_LOSS, UPPER_LOSS_T, LOWER_LOSS_T, MAX_LOSS_ITER, TEST_ACCURACY, TEST_ACCURACY_INIT,
         PRECISION,  RECALL,       F1,           F1_WRONG};
-    blo_statistics statistics;
-    blo_context_statistics(r->problem->context, &statistics);
     printf("\nafter %d upper iterations on %s\n", r->done, blo_context_device_name(r->problem->context));
     for (size_t i = 0; i < sizeof shown / sizeof shown[0]; i++)
         printf("  %-20s %10.4f\n", columns[shown[i]], r->last[shown[i]]);
-    printf("  %-20s %10.4f s (median)\n", "loop", median(r->loops, r->done));
-    printf("  %-20s %10.4f s (median)\n", "backward", median(r->backwards, r->done));
-    printf("  %-20s %10.1f MiB at most\n", "device memory", (double)statistics.peak_device_bytes / (1 << 20));
+    tally_print(&r->tally, r->problem->context);
 }
 
 /* --- the run --- */
@@ -278,18 +240,16 @@ static int open_run(run *r, const json_t *config) {
         largest = (size_t)count > largest ? (size_t)count : largest;
     }
     r->losses = calloc((size_t)s->steps, sizeof *r->losses);
-    r->histogram = calloc((size_t)s->steps + 1, sizeof *r->histogram);
-    r->loops = calloc(iterations, sizeof *r->loops);
-    r->backwards = calloc(iterations, sizeof *r->backwards);
     r->values = calloc(largest, sizeof *r->values);
-    if (!r->losses || !r->histogram || !r->loops || !r->backwards || !r->values)
-        return complain(EXIT_FAILED, "no memory for the metrics of %lld iterations", (long long)s->iterations);
+    if (!r->losses || !r->values)
+        return complain(EXIT_FAILED, "no memory for the metrics of %lld steps", (long long)s->steps);
+    int status = tally_open(&r->tally, s->steps, s->iterations);
     r->saves = s->output != NULL;
-    if (!r->saves)
-        return EXIT_DONE;
+    if (status != EXIT_DONE || !r->saves)
+        return status;
     if (s->batch && (double)s->iterations * (double)s->steps * (double)s->batch * 4 <= (double)keep_batches)
         r->batches = calloc(iterations * (size_t)s->steps * (size_t)s->batch, sizeof *r->batches);
-    int status = run_folder_open(&r->folder, s->output, config, N_METRICS, columns);
+    status = run_folder_open(&r->folder, s->output, config, N_METRICS, columns);
     return status == EXIT_DONE ? save_start(r) : status;
 }
 
@@ -313,8 +273,7 @@ static int iterations(run *r) {
         if (status != EXIT_DONE)
             break;
         keep_batch(r);
-        r->loops[r->done] = row[SECONDS_LOOP];
-        r->backwards[r->done] = row[SECONDS_BACKWARD];
+        tally_add_seconds(&r->tally, row[SECONDS_LOOP], row[SECONDS_BACKWARD]);
         r->done++;
         memcpy(r->last, row, sizeof row);
         snprintf(text, sizeof text, "F %.4f at step %d  accuracy %.4f  f1 %.4f  wrong ones %.4f", row[UPPER_LOSS],
@@ -343,10 +302,8 @@ int cleaning_run(cleaning_problem *problem, const json_t *config) {
                               (long long)problem->settings->iterations);
     }
     run_folder_close(&r.folder);
+    tally_close(&r.tally);
     free(r.losses);
-    free(r.histogram);
-    free(r.loops);
-    free(r.backwards);
     free(r.values);
     free(r.batches);
     return status;

@@ -43,6 +43,9 @@ static const option_spec options[] = {
     {"shots", OPTION_INTEGER, AT(shots), 1, 1000, NULL, "images of each class to learn from"},
     {"query", OPTION_INTEGER, AT(query), 1, 1000, NULL, "images of each class to be judged on"},
     {"tasks", OPTION_INTEGER, AT(tasks), 1, 100000, NULL, "tasks of an upper iteration; their gradients add up"},
+    {"batch", OPTION_INTEGER, AT(batch), 0, 100000, NULL,
+     "tasks that run at once, at most: as many as divide the tasks evenly; 0: --tasks of them with --lower head, else "
+     "one"},
     {"backbone", OPTION_CHOICE, AT(backbone), 0, 0, "conv4|resnet12", "the network below the head"},
     {"filters", OPTION_INTEGER, AT(filters), 1, 4096, NULL, "of conv4; of resnet12's first block"},
     {"block", OPTION_CHOICE, AT(block), 0, 0, "conv-bn-relu-pool|conv-relu-pool-bn", "order in a block of conv4"},
@@ -111,11 +114,16 @@ static const command_spec command = {
     .defaults = &defaults,
     .preset = preset};
 
-static int check(const few_shot_settings *s) {
+static int check(few_shot_settings *s) {
     if (s->channels == 2)
         return complain(EXIT_USAGE, "--channels 2: want 1 or 3");
     if (!strcmp(s->lower, "all") && !s->initialization_auxiliary)
         return complain(EXIT_USAGE, "--lower all with --no-initialization-auxiliary leaves nothing to learn");
+    if (s->clamp_per_task > 0 && s->batch > 1)
+        return complain(EXIT_USAGE, "--batch %lld with --clamp-per-task: want 1, each task's gradient by itself",
+                        (long long)s->batch);
+    if (s->batch == 0)
+        s->batch = s->clamp_per_task > 0 || !strcmp(s->lower, "all") ? 1 : s->tasks;
     return EXIT_DONE;
 }
 
@@ -129,14 +137,12 @@ int command_few_shot(int argc, char **argv) {
     int status = options_parse(&command, argc, argv, &s, &config, &help);
     if (status != EXIT_DONE || help)
         goto done;
-    resolved = options_resolved(&command, &s);
     status = check(&s);
+    resolved = options_resolved(&command, &s);
     if (status == EXIT_DONE)
         status = few_shot_data_load(&data, &s);
     if (status == EXIT_DONE)
         status = session_open(&context, s.device, s.gemm, s.dtype, s.memory, s.seed, s.profile);
-    if (status == EXIT_DONE)
-        status = few_shot_data_upload(&data, context);
     if (status == EXIT_DONE)
         status = few_shot_problem_open(&problem, context, &s, &data);
     if (status == EXIT_DONE)

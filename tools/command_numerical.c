@@ -9,6 +9,7 @@
 #include "progress.h"
 #include "run_folder.h"
 #include "session.h"
+#include "tally.h"
 
 typedef struct settings {
     int64_t steps, iterations, memory, seed;
@@ -185,19 +186,13 @@ static blo_status iterate(problem *p, int i, double *row) {
 }
 
 static int save(const problem *p, run_folder *folder, const double *row) {
-    json_t *result = json_object(), *histogram = json_object();
-    char key[32];
-    for (int64_t k = 1; k <= p->settings->steps; k++)
-        if (p->histogram[k]) {
-            snprintf(key, sizeof key, "%lld", (long long)k);
-            json_object_set_new(histogram, key, json_integer((json_int_t)p->histogram[k]));
-        }
+    json_t *result = json_object();
     json_object_set_new(result, "iterations", json_integer(p->done));
     json_object_set_new(result, "x", json_real(p->x));
     json_object_set_new(result, "y", json_real(p->y));
     json_object_set_new(result, "z", json_real(p->z));
     json_object_set_new(result, "upper_loss", isfinite(row[1]) ? json_real(row[1]) : json_null());
-    json_object_set_new(result, "max_loss_iter_histogram", histogram);
+    json_object_set_new(result, "max_loss_iter_histogram", tally_histogram(p->histogram, p->settings->steps));
     json_object_set_new(result, "seconds", json_real(p->seconds));
     session_report(result, p->context);
     int status = profile_report(p->context, result);

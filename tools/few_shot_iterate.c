@@ -9,13 +9,16 @@
 #include "session.h"
 
 int few_shot_iteration_open(few_shot_iteration *it, few_shot_problem *problem) {
-    const size_t steps = (size_t)problem->settings->steps;
+    const size_t steps = (size_t)problem->settings->steps, tasks = (size_t)problem->settings->tasks;
     *it = (few_shot_iteration){.problem = problem};
-    it->losses = calloc(steps, sizeof *it->losses);
-    it->histogram = calloc(steps + 1, sizeof *it->histogram);
-    if (!it->losses || !it->histogram)
-        return complain(EXIT_FAILED, "no memory for %zu lower steps", steps);
-    int status = few_shot_copy_open(&it->gradients, problem);
+    it->losses = calloc(steps * tasks, sizeof *it->losses);
+    it->chosen = calloc(tasks, sizeof *it->chosen);
+    it->accuracies = calloc(tasks, sizeof *it->accuracies);
+    if (!it->losses || !it->chosen || !it->accuracies)
+        return complain(EXIT_FAILED, "no memory for %zu lower steps of %zu tasks", steps, tasks);
+    int status = tally_open(&it->tally, problem->settings->steps, problem->settings->iterations);
+    if (status == EXIT_DONE)
+        status = few_shot_copy_open(&it->gradients, problem);
     return status == EXIT_DONE && problem->settings->clamp_per_task > 0 ? few_shot_copy_open(&it->sum, problem)
                                                                         : status;
 }
@@ -24,8 +27,10 @@ void few_shot_iteration_close(few_shot_iteration *it) {
     few_shot_keep_free(&it->kept);
     few_shot_copy_close(&it->gradients);
     few_shot_copy_close(&it->sum);
+    tally_close(&it->tally);
     free(it->losses);
-    free(it->histogram);
+    free(it->chosen);
+    free(it->accuracies);
 }
 
 /* --- gradients --- */
@@ -78,72 +83,84 @@ static blo_status finish_gradients(few_shot_iteration *it, double *row) {
 
 /* --- tasks --- */
 
-static blo_status loop(few_shot_iteration *it, const few_shot_task *task, int *max_loss_iter, double *row) {
+/* The batch that lies in the tensors; metrics go into ROW. */
+static blo_status loop(few_shot_iteration *it, const few_shot_batch *batch, double *row) {
     few_shot_problem *p = it->problem;
     blo_statistics before, after;
     blo_context_statistics(p->context, &before);
     const double start = session_seconds();
-    blo_status status = blo_lower_optimize(p->solver, task->images[0], task->labels[0], task->images[1],
-                                           task->labels[1], &p->trajectory, max_loss_iter);
+    blo_status status = blo_lower_optimize(p->solver, batch->images[0], batch->labels[0], batch->images[1],
+                                           batch->labels[1], &p->trajectory, it->chosen);
     row[FEW_SHOT_SECONDS_LOOP] += session_seconds() - start;
     blo_context_statistics(p->context, &after);
-    it->waits += after.waits - before.waits;
+    tally_add_waits(&it->tally, &before, &after);
     return status;
 }
 
-static blo_status backward(few_shot_iteration *it, const few_shot_task *task, int max_loss_iter, double *row) {
+static blo_status backward(few_shot_iteration *it, const few_shot_batch *batch, double *row) {
     few_shot_problem *p = it->problem;
-    blo_trajectory_report report;
     const double start = session_seconds();
     blo_status status =
-        blo_iapttgm_compute_gradients(p->method, task->images[1], task->labels[1], p->trajectory, &max_loss_iter, NULL);
+        blo_iapttgm_compute_gradients(p->method, batch->images[1], batch->labels[1], p->trajectory, it->chosen, NULL);
     if (status == BLO_OK)
         status = blo_context_finish(p->context);
     row[FEW_SHOT_SECONDS_BACKWARD] += session_seconds() - start;
     if (status == BLO_OK && it->sum.count)
         status = add_clamped(it);
-    blo_trajectory_describe(p->trajectory, &report);
-    it->recomputed += report.recomputed_steps;
-    it->launches_per_step = report.launches_per_step;
+    tally_add_sweep(&it->tally, p->trajectory);
     return status;
 }
 
-static blo_status run_task(few_shot_iteration *it, const few_shot_task *task, bool measures, double *row) {
+/* What B tasks, of which task t lies at t, add to the means of the iteration. */
+static void add_metrics(few_shot_iteration *it, int64_t b, bool measures, double *row) {
+    const int64_t steps = it->problem->settings->steps;
+    const double share = 1 / (double)it->problem->settings->tasks;
+    for (int64_t t = 0; t < b; t++) {
+        row[FEW_SHOT_UPPER_LOSS] += share * it->losses[(it->chosen[t] - 1) * b + t];
+        row[FEW_SHOT_UPPER_LOSS_T] += share * it->losses[(steps - 1) * b + t];
+        row[FEW_SHOT_MAX_LOSS_ITER] += share * it->chosen[t];
+        row[FEW_SHOT_TRAIN_ACCURACY] += measures ? share * it->accuracies[t] : (double)NAN;
+        it->tally.histogram[it->chosen[t]]++;
+    }
+}
+
+static blo_status run_batch(few_shot_iteration *it, const few_shot_batch *batch, bool measures, double *row) {
     few_shot_problem *p = it->problem;
-    const int steps = (int)p->settings->steps;
-    const double share = 1 / (double)p->settings->tasks;
-    int max_loss_iter = 0;
-    double accuracy = (double)NAN;
-    blo_status status = loop(it, task, &max_loss_iter, row);
+    const int steps = (int)p->settings->steps, b = batch->drawn.options.tasks;
+    blo_status status = loop(it, batch, row);
     if (status == BLO_OK)
-        status = blo_trajectory_losses(p->trajectory, it->losses, steps);
+        status = blo_trajectory_losses(p->trajectory, it->losses, steps * b);
     if (status == BLO_OK && measures)
-        status = blo_trajectory_evaluate(p->trajectory, steps, few_shot_accuracy, p, task->images[1], task->labels[1],
-                                         &accuracy);
+        status = blo_trajectory_evaluate(p->trajectory, steps, few_shot_accuracy, p, batch->images[1], batch->labels[1],
+                                         it->accuracies);
     if (status == BLO_OK)
-        status = backward(it, task, max_loss_iter, row);
-    if (status != BLO_OK)
-        return status;
-    row[FEW_SHOT_UPPER_LOSS] += share * it->losses[max_loss_iter - 1];
-    row[FEW_SHOT_UPPER_LOSS_T] += share * it->losses[steps - 1];
-    row[FEW_SHOT_MAX_LOSS_ITER] += share * max_loss_iter;
-    row[FEW_SHOT_TRAIN_ACCURACY] += share * accuracy;
-    it->histogram[max_loss_iter]++;
+        status = backward(it, batch, row);
+    if (status == BLO_OK)
+        add_metrics(it, b, measures, row);
     return status;
 }
 
 static int run_tasks(few_shot_iteration *it, int64_t i, bool measures, double *row) {
     few_shot_problem *p = it->problem;
-    few_shot_task *task = &p->data->tasks[BLO_SPLIT_TRAIN];
-    const uint64_t tasks = (uint64_t)p->settings->tasks, first = (uint64_t)(p->first_iteration + i) * tasks;
+    const few_shot_batch *batch = &p->data->batches[BLO_SPLIT_TRAIN];
+    const int64_t tasks = p->settings->tasks, first = (p->first_iteration + i) * tasks;
+    int64_t b = 1, t = 0;
     int status = EXIT_DONE;
-    for (uint64_t t = 0; t < tasks && status == EXIT_DONE; t++) {
-        status = few_shot_data_draw(p->data, p->context, BLO_SPLIT_TRAIN, first + t);
-        if (status == EXIT_DONE && run_task(it, task, measures, row) != BLO_OK)
-            status = complain(EXIT_FAILED, "upper iteration %lld, task %llu: %s", (long long)i, (unsigned long long)t,
+    while (t < tasks && status == EXIT_DONE) {
+        status = few_shot_problem_batch(p, false, BLO_SPLIT_TRAIN, tasks, &b);
+        if (status == EXIT_DONE)
+            status = few_shot_data_draw(p->data, p->context, BLO_SPLIT_TRAIN, (uint64_t)(first + t));
+        if (status != EXIT_DONE)
+            break;
+        const blo_status run = run_batch(it, batch, measures, row);
+        if (few_shot_problem_halve(p, false, b, run))
+            continue;
+        if (run != BLO_OK)
+            status = complain(EXIT_FAILED, "upper iteration %lld, task %lld: %s", (long long)i, (long long)t,
                               blo_context_error(p->context));
-        if (status == EXIT_DONE && p->settings->keep_tasks)
-            status = few_shot_keep_add(&it->kept, task);
+        else if (p->settings->keep_tasks)
+            status = few_shot_keep_add(&it->kept, batch);
+        t += b;
     }
     return status;
 }

@@ -4,6 +4,7 @@
 
 #include "few_shot_keep.h"
 #include "few_shot_model.h"
+#include "tally.h"
 
 /* Columns of the metrics: sums and means are over the tasks of the iteration. */
 typedef enum few_shot_metric {
@@ -26,10 +27,10 @@ typedef struct few_shot_iteration {
     few_shot_problem *problem;
     few_shot_keep kept;
     few_shot_copy gradients, sum; /* SUM: of clamped gradients, with --clamp-per-task */
-    double *losses;               /* [T] */
-    int64_t *histogram;           /* [T + 1] of max_loss_iter, tasks counted */
-    uint64_t waits, recomputed;
-    int launches_per_step;
+    double *losses;               /* [T][B] of the B tasks that ran last */
+    int *chosen;                  /* [B] their max_loss_iter */
+    double *accuracies;           /* [B] */
+    tally tally;                  /* max_loss_iter of every task */
 } few_shot_iteration;
 
 int few_shot_iteration_open(few_shot_iteration *iteration, few_shot_problem *problem);

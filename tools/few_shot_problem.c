@@ -57,39 +57,34 @@ static blo_status make_models(few_shot_problem *p) {
     return status == BLO_OK ? blo_model_add_linear(p->lower, "head", features, s->ways) : status;
 }
 
-static blo_status set_cosine(few_shot_problem *p, blo_lower_options *lower, int which) {
-    if (!p->settings->cosine)
-        return BLO_OK;
-    lower->learning_rate = annealed_rate;
-    return blo_tensor_create(p->context, p->dtype, 0, NULL, NULL, &p->rate[which]);
+static void options_of(const few_shot_problem *p, bool judge, blo_lower_options *options) {
+    const few_shot_settings *s = p->settings;
+    blo_lower_options_default(options);
+    options->lower_loop = (int)(judge && s->evaluate_steps ? s->evaluate_steps : s->steps);
+    options->optimizer.learning_rate = judge && s->evaluate_rate > 0 ? s->evaluate_rate : s->lower_rate;
+    options->acquire_max_loss = !judge;
+    options->truncation = !judge && s->truncation;
+    options->initialization_auxiliary = s->initialization_auxiliary;
+    options->memory_budget = (uint64_t)s->memory;
+    if (s->cosine)
+        options->learning_rate = annealed_rate;
 }
 
-static blo_status make_solvers(few_shot_problem *p) {
-    const few_shot_settings *s = p->settings;
-    blo_lower_options training, judging;
-    blo_lower_options_default(&training);
-    training.lower_loop = (int)s->steps;
-    training.optimizer.learning_rate = s->lower_rate;
-    training.truncation = s->truncation;
-    training.initialization_auxiliary = s->initialization_auxiliary;
-    training.memory_budget = (uint64_t)s->memory;
-    judging = training;
-    judging.lower_loop = (int)(s->evaluate_steps ? s->evaluate_steps : s->steps);
-    judging.optimizer.learning_rate = s->evaluate_rate > 0 ? s->evaluate_rate : s->lower_rate;
-    judging.acquire_max_loss = judging.truncation = false;
-    blo_status status = set_cosine(p, &training, 0);
+/* The solver of training or the judge, unless it is there. */
+static blo_status make_solver(few_shot_problem *p, bool judge) {
+    blo_lower_options options;
+    blo_lower_solver **solver = judge ? &p->judge : &p->solver;
+    if (*solver)
+        return BLO_OK;
+    options_of(p, judge, &options);
+    blo_status status = BLO_OK;
+    if (p->settings->cosine && !p->rate[judge])
+        status = blo_tensor_create(p->context, p->dtype, 0, NULL, NULL, &p->rate[judge]);
     if (status == BLO_OK)
-        status = set_cosine(p, &judging, 1);
-    if (status == BLO_OK)
-        status = blo_lower_solver_create(few_shot_loss, few_shot_loss, p, p->backbone, p->lower, &training, &p->solver);
-    if (status == BLO_OK)
-        status =
-            blo_lower_solver_create(few_shot_loss, few_shot_accuracy, p, p->backbone, p->lower, &judging, &p->judge);
-    if (status == BLO_OK && p->rate[0])
-        status = blo_lower_solver_set_input(p->solver, "rate", p->rate[0], false);
-    if (status == BLO_OK && p->rate[1])
-        status = blo_lower_solver_set_input(p->judge, "rate", p->rate[1], false);
-    return status;
+        status = blo_lower_solver_create(few_shot_loss, judge ? few_shot_accuracy : few_shot_loss, p, p->backbone,
+                                         p->lower, &options, solver);
+    return status == BLO_OK && p->rate[judge] ? blo_lower_solver_set_input(*solver, "rate", p->rate[judge], false)
+                                              : status;
 }
 
 static blo_status make_method(few_shot_problem *p) {
@@ -112,9 +107,13 @@ int few_shot_problem_open(few_shot_problem *p, blo_context *context, const few_s
     *p = (few_shot_problem){.settings = settings, .data = data, .context = context};
     p->dtype = !strcmp(settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
     p->all = !strcmp(settings->lower, "all");
+    p->most[0] = settings->clamp_per_task > 0 ? 1 : settings->batch;
+    p->most[1] = settings->batch;
     blo_status status = make_models(p);
     if (status == BLO_OK)
-        status = make_solvers(p);
+        status = make_solver(p, false);
+    if (status == BLO_OK)
+        status = make_solver(p, true);
     if (status == BLO_OK)
         status = make_method(p);
     if (status != BLO_OK)
@@ -122,12 +121,20 @@ int few_shot_problem_open(few_shot_problem *p, blo_context *context, const few_s
     return settings->load ? few_shot_model_load(p, settings->load) : EXIT_DONE;
 }
 
+/* The solver, its loop and all that was made for them: what they held is free. */
+static void drop_solver(few_shot_problem *p, bool judge) {
+    blo_trajectory **trajectory = judge ? &p->judged : &p->trajectory;
+    blo_lower_solver **solver = judge ? &p->judge : &p->solver;
+    blo_trajectory_destroy(*trajectory);
+    blo_lower_solver_destroy(*solver);
+    *trajectory = NULL;
+    *solver = NULL;
+}
+
 void few_shot_problem_close(few_shot_problem *p) {
-    blo_trajectory_destroy(p->judged);
-    blo_trajectory_destroy(p->trajectory);
+    drop_solver(p, true);
+    drop_solver(p, false);
     blo_iapttgm_destroy(p->method);
-    blo_lower_solver_destroy(p->judge);
-    blo_lower_solver_destroy(p->solver);
     blo_optimizer_destroy(p->init_step);
     blo_optimizer_destroy(p->backbone_step);
     blo_model_destroy(p->lower);
@@ -135,6 +142,29 @@ void few_shot_problem_close(few_shot_problem *p) {
     blo_tensor_destroy(p->rate[0]);
     blo_tensor_destroy(p->rate[1]);
     *p = (few_shot_problem){0};
+}
+
+/* --- tasks at once --- */
+
+int few_shot_problem_batch(few_shot_problem *p, bool judge, blo_split split, int64_t tasks, int64_t *at_once) {
+    *at_once = few_shot_at_once(tasks, p->most[judge]);
+    int status = few_shot_data_resize(p->data, p->context, split, *at_once);
+    if (status != EXIT_DONE)
+        return status;
+    blo_status set = make_solver(p, judge);
+    if (set == BLO_OK)
+        set = blo_lower_solver_set_tasks(judge ? p->judge : p->solver, (int)*at_once);
+    return set == BLO_OK ? EXIT_DONE : complain(EXIT_FAILED, "%s", blo_context_error(p->context));
+}
+
+bool few_shot_problem_halve(few_shot_problem *p, bool judge, int64_t at_once, blo_status status) {
+    if (status != BLO_ERROR_BUDGET || at_once == 1)
+        return false;
+    p->most[judge] = few_shot_at_once(at_once, at_once / 2); /* a part of each batch there was */
+    drop_solver(p, judge);
+    complain(EXIT_DONE, "%lld tasks at once do not fit into the memory; %lld at most from now on", (long long)at_once,
+             (long long)p->most[judge]);
+    return true;
 }
 
 /* --- the rate below --- */

@@ -21,6 +21,7 @@ typedef struct few_shot_problem {
     blo_iapttgm *method;
     blo_trajectory *trajectory, *judged;
     blo_tensor *rate[2];     /* [] of solver and judge, with --cosine */
+    int64_t most[2];         /* tasks at once of solver and judge, at most */
     int64_t first_iteration; /* done by the runs that --load continues */
 } few_shot_problem;
 
@@ -28,6 +29,13 @@ typedef struct few_shot_problem {
 int few_shot_problem_open(few_shot_problem *problem, blo_context *context, const few_shot_settings *settings,
                           few_shot_data *data);
 void few_shot_problem_close(few_shot_problem *problem);
+
+/* The solver of training, or the judge, and the data of SPLIT for so many of TASKS tasks at once as may be. *AT_ONCE:
+ * how many. */
+int few_shot_problem_batch(few_shot_problem *problem, bool judge, blo_split split, int64_t tasks, int64_t *at_once);
+/* After a loop of AT_ONCE tasks failed with STATUS: true if that was the budget, and fewer at once are left to try:
+ * half of them at most from now on, of which a line is printed. */
+bool few_shot_problem_halve(few_shot_problem *problem, bool judge, int64_t at_once, blo_status status);
 
 /* The learning rate below in upper iteration I of this run; another than the last is sent to the device. */
 double few_shot_problem_rate(const few_shot_problem *problem, int64_t i);

@@ -24,7 +24,6 @@ typedef struct run {
     bool saves;
     int64_t done, chosen; /* upper iterations; those behind the chosen model */
     double last[FEW_SHOT_METRICS];
-    double *loops, *backwards;              /* [iterations] seconds */
     few_shot_verdict best, validated, test; /* validation's best and last */
     few_shot_copy models;                   /* the chosen ones */
 } run;
@@ -82,30 +81,6 @@ static int judge_chosen(run *r) {
 
 /* --- files --- */
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of VALUES[n], which it sorts. */
-static double median(double *values, int64_t n) {
-    if (n == 0)
-        return 0;
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
-static json_t *histogram_of(const run *r) {
-    json_t *histogram = json_object();
-    char key[32];
-    for (int64_t k = 1; k <= r->problem->settings->steps; k++)
-        if (r->iteration.histogram[k]) {
-            snprintf(key, sizeof key, "%lld", (long long)k);
-            json_object_set_new(histogram, key, json_integer((json_int_t)r->iteration.histogram[k]));
-        }
-    return histogram;
-}
-
 static void set_number(json_t *object, const char *key, double value, bool known) {
     json_object_set_new(object, key, known && isfinite(value) ? json_real(value) : json_null());
 }
@@ -124,7 +99,6 @@ static json_t *images_of(const run *r) {
 
 static int save_result(run *r) {
     json_t *result = json_object();
-    const few_shot_iteration *it = &r->iteration;
     set_number(result, "test_accuracy", r->test.accuracy, r->test.tasks > 0);
     set_number(result, "test_interval", r->test.interval, r->test.tasks > 0);
     json_object_set_new(result, "test_tasks", json_integer((json_int_t)r->test.tasks));
@@ -136,13 +110,8 @@ static int save_result(run *r) {
             set_number(result, columns[m], r->last[m], r->done > 0);
     json_object_set_new(result, "iterations", json_integer((json_int_t)r->done));
     json_object_set_new(result, "iterations_before", json_integer((json_int_t)r->problem->first_iteration));
-    json_object_set_new(result, "max_loss_iter_histogram", histogram_of(r));
     json_object_set_new(result, "images", images_of(r));
-    json_object_set_new(result, "recomputed_steps", json_integer((json_int_t)it->recomputed));
-    json_object_set_new(result, "waits", json_integer((json_int_t)it->waits));
-    json_object_set_new(result, "launches_per_step", json_integer(it->launches_per_step));
-    json_object_set_new(result, "seconds_loop", json_real(median(r->loops, r->done)));
-    json_object_set_new(result, "seconds_backward", json_real(median(r->backwards, r->done)));
+    tally_report(&r->iteration.tally, result);
     session_report(result, r->problem->context);
     int status = profile_report(r->problem->context, result);
     if (status == EXIT_DONE)
@@ -156,15 +125,13 @@ static int save_end(run *r) {
     int status = run_folder_flush(&r->folder);
     if (status == EXIT_DONE)
         status = save_result(r);
-    return status == EXIT_DONE && r->done ? few_shot_keep_save(&r->iteration.kept, &p->data->tasks[BLO_SPLIT_TRAIN],
+    return status == EXIT_DONE && r->done ? few_shot_keep_save(&r->iteration.kept, &p->data->batches[BLO_SPLIT_TRAIN],
                                                                r->done, p->settings->tasks, &r->folder)
                                           : status;
 }
 
 static void print_table(run *r) {
     static const few_shot_metric shown[] = {FEW_SHOT_UPPER_LOSS, FEW_SHOT_UPPER_LOSS_T, FEW_SHOT_MAX_LOSS_ITER};
-    blo_statistics statistics;
-    blo_context_statistics(r->problem->context, &statistics);
     printf("\nafter %lld upper iterations on %s\n", (long long)r->done, blo_context_device_name(r->problem->context));
     for (size_t i = 0; i < sizeof shown / sizeof shown[0] && r->done; i++)
         printf("  %-20s %10.4f\n", columns[shown[i]], r->last[shown[i]]);
@@ -174,20 +141,13 @@ static void print_table(run *r) {
     if (r->test.tasks)
         printf("  %-20s %10.4f +- %.4f over %lld tasks, of that model\n", "test_accuracy", r->test.accuracy,
                r->test.interval, (long long)r->test.tasks);
-    printf("  %-20s %10.4f s (median)\n", "loop", median(r->loops, r->done));
-    printf("  %-20s %10.4f s (median)\n", "backward", median(r->backwards, r->done));
-    printf("  %-20s %10.1f MiB at most\n", "device memory", (double)statistics.peak_device_bytes / (1 << 20));
+    tally_print(&r->iteration.tally, r->problem->context);
 }
 
 /* --- the run --- */
 
 static int open_run(run *r, const json_t *config) {
     const few_shot_settings *s = r->problem->settings;
-    const size_t iterations = (size_t)s->iterations + 1;
-    r->loops = calloc(iterations, sizeof *r->loops);
-    r->backwards = calloc(iterations, sizeof *r->backwards);
-    if (!r->loops || !r->backwards)
-        return complain(EXIT_FAILED, "no memory for the metrics of %lld iterations", (long long)s->iterations);
     int status = few_shot_iteration_open(&r->iteration, r->problem);
     if (status == EXIT_DONE)
         status = few_shot_copy_open(&r->models, r->problem);
@@ -223,8 +183,7 @@ static int iterations(run *r) {
         status = few_shot_iterate(&r->iteration, r->done, measures, row);
         if (status != EXIT_DONE)
             break;
-        r->loops[r->done] = row[FEW_SHOT_SECONDS_LOOP];
-        r->backwards[r->done] = row[FEW_SHOT_SECONDS_BACKWARD];
+        tally_add_seconds(&r->iteration.tally, row[FEW_SHOT_SECONDS_LOOP], row[FEW_SHOT_SECONDS_BACKWARD]);
         r->done = next;
         memcpy(r->last, row, sizeof row);
         if (!measures)
@@ -266,7 +225,5 @@ int few_shot_run(few_shot_problem *problem, const json_t *config) {
     run_folder_close(&r.folder);
     few_shot_copy_close(&r.models);
     few_shot_iteration_close(&r.iteration);
-    free(r.loops);
-    free(r.backwards);
     return status;
 }

@@ -7,7 +7,7 @@
 
 typedef struct few_shot_settings {
     const char *data, *backbone, *block, *lower, *init_optimizer, *load, *device, *dtype, *gemm, *output;
-    int64_t image_size, channels, ways, shots, query, tasks, filters, steps, iterations;
+    int64_t image_size, channels, ways, shots, query, tasks, batch, filters, steps, iterations;
     int64_t validate_every, validate_tasks, evaluate_tasks, evaluate_steps, memory, seed;
     double lower_rate, upper_rate, init_rate, evaluate_rate, clamp, clamp_per_task;
     bool rotations, cosine, truncation, initialization_auxiliary, keep_tasks, profile;

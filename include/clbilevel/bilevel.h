@@ -90,11 +90,27 @@ BLO_API void blo_lower_solver_destroy(blo_lower_solver *solver);
 BLO_API blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor,
                                               bool per_step);
 
+/* How many tasks of equal shape the loops to come run at once: each with a y of its own, from the one z, and a
+ * max_loss_iter of its own; equal to loops run one after another, up to the rounding of sums over tasks. The objectives
+ * stay written for one task. TASKS 1 (the default): a plain problem, whose tensors have no axis of tasks. Else data and
+ * targets have a first axis of TASKS. A trajectory keeps the number it ran with. A sweep goes from the latest
+ * max_loss_iter down, F is differentiated once for each different one among them; an x that the lower step reads, not
+ * only what is computed from it alone, is copied for each task there. A problem of several tasks never runs whole.
+ * After another number a warm-started solver starts from z again. Errors: ARGUMENT. */
+BLO_API blo_status blo_lower_solver_set_tasks(blo_lower_solver *solver, int tasks);
+
+/* A named input of which each task has its own: TENSOR's axes are T if PER_STEP, then the tasks (also where that is 1),
+ * then what the objectives see. A named input set by blo_lower_solver_set_input() is shared by all tasks. Errors:
+ * ARGUMENT, SHAPE (another number of tasks is told by the loop), MEMORY. */
+BLO_API blo_status blo_lower_solver_set_task_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor,
+                                                   bool per_step);
+
 /* Runs the loop: y_0 = z, T steps, F at every step; one wait. Any of the four tensors may be NULL if the objectives do
  * not use it. *TRAJECTORY: NULL on first use: created, the caller destroys it; else reused, and what it held is
- * overwritten. *MAX_LOSS_ITER (may be NULL): the pessimistic step, 1 … T, smallest at a tie (T with truncation off).
- * Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that would do), NUMERIC (with the
- * step), MEMORY, BUILD, DEVICE. */
+ * overwritten. MAX_LOSS_ITER [tasks] (may be NULL): the pessimistic step of each task, 1 … T, smallest at a tie (T with
+ * truncation off). Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that would do),
+ * NUMERIC (with the step, and with the task, from 0, where there are several), UNSUPPORTED (options.whole on, several
+ * tasks; random numbers whose counter differs from task to task), MEMORY, BUILD, DEVICE. */
 BLO_API blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, blo_tensor *train_target,
                                       blo_tensor *validate_data, blo_tensor *validate_target,
                                       blo_trajectory **trajectory, int *max_loss_iter);
@@ -102,13 +118,15 @@ BLO_API blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *trai
 /* --- the trajectory (the auxiliary model) --- */
 BLO_API void blo_trajectory_destroy(blo_trajectory *trajectory);
 BLO_API int blo_trajectory_steps(const blo_trajectory *trajectory); /* T */
-/* F(x, y_k), k = 1 … T, into LOSSES[T] (NaN where acquire_max_loss was off). No wait. Errors: ARGUMENT, STATE. */
+/* F(x, y_k), k = 1 … T, into LOSSES [T][tasks] (NaN where acquire_max_loss was off), COUNT of them. No wait. Errors:
+ * ARGUMENT, STATE. */
 BLO_API blo_status blo_trajectory_losses(const blo_trajectory *trajectory, double *losses, int count);
-/* Parameter NAME of y_k, 0 <= k <= T, recomputed if its snapshot was thinned. Waits. Errors: ARGUMENT, SHAPE, STATE,
- * DEVICE. */
+/* Parameter NAME of y_k, 0 <= k <= T, recomputed if its snapshot was thinned; of several tasks [tasks, its shape].
+ * Waits. Errors: ARGUMENT, SHAPE, STATE, DEVICE. */
 BLO_API blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *name, double *values,
                                       int64_t count);
-/* The scalar OBJECTIVE(x, y_k) on DATA and TARGET, compiled once per objective, user and shapes. Waits. */
+/* The scalar OBJECTIVE(x, y_k) on DATA and TARGET, compiled once per objective, user and shapes, into VALUE [tasks]; of
+ * several tasks DATA and TARGET have a first axis of tasks. Waits. */
 BLO_API blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user,
                                            blo_tensor *data, blo_tensor *target, double *value);
 
@@ -126,7 +144,8 @@ typedef struct blo_trajectory_report {
 } blo_trajectory_report;
 BLO_API void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_report *report);
 
-/* The scalar OBJECTIVE at the models' present parameters (the lower model both as y and as y_0). Waits. */
+/* The scalar OBJECTIVE at the models' present parameters (the lower model both as y and as y_0), of one task whatever
+ * was set: DATA and TARGET have no axis of tasks, and named inputs that are per task must have one. Waits. */
 BLO_API blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective, void *user, blo_tensor *data,
                                       blo_tensor *target, double *value);
 
@@ -139,8 +158,9 @@ BLO_API void blo_iapttgm_destroy(blo_iapttgm *method);
 
 /* Queues the truncated backward sweep and adds g_x into the upper model's gradients and g_z into the lower model's
  * (section 4.1 of the paper); changes no parameter. VALIDATE_DATA and VALIDATE_TARGET may differ from the loop's.
- * MAX_LOSS_ITER: one entry per task (here one), 1 … T. UPPER_LOSS (may be NULL): F at that step; waits only if the loop
- * did not compute it already. A NaN or an infinity in the sweep is flagged on the device, keeps the gradients as they
+ * MAX_LOSS_ITER [tasks] of the trajectory, each 1 … T; of several tasks both tensors have a first axis of tasks, and
+ * the gradients of all are added. UPPER_LOSS [tasks] (may be NULL): F at that step; waits only if the loop did not
+ * compute it already. A NaN or an infinity in the sweep is flagged on the device, keeps the gradients as they
  * were, and is reported at the next wait. Errors: STATE (no loop yet, another solver's models, overwritten, x changed
  * since the loop), ARGUMENT, SHAPE, DTYPE, BUDGET, DEVICE. */
 BLO_API blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor *validate_data,
@@ -154,9 +174,10 @@ BLO_API blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor
 typedef bool (*blo_progress)(int iteration, double upper_loss, int max_loss_iter, void *user);
 
 /* ITERATIONS whole upper iterations: gradients cleared, loop, sweep, then a step of each of the N OPTIMIZERS. PROGRESS
- * may be NULL. A small problem (options.whole) whose optimizers are of the two models runs many iterations in one
- * launch, to the same bits. Errors: those of the calls it stands for; the models are then as after the last iteration
- * that was told. */
+ * may be NULL; of several tasks it is told the mean of F over them, each at its max_loss_iter, and the latest of these.
+ * A small problem (options.whole) whose optimizers are of the two models runs many iterations in one launch, to the
+ * same bits. Errors: those of the calls it stands for; the models are then as after the last iteration that was told.
+ */
 BLO_API blo_status blo_iapttgm_solve(blo_iapttgm *method, blo_lower_solver *solver, int n,
                                      blo_optimizer *const *optimizers, blo_tensor *train_data, blo_tensor *train_target,
                                      blo_tensor *validate_data, blo_tensor *validate_target, int iterations,

@@ -4,14 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "saved.h"
 #include "solver.h"
+#include "track.h"
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
 static const double least_program = 500e3, least_value = 2e3;
+/* Bytes of an array that is still in a CPU's cache when it is read again. */
+static const double cached = 8e6;
 
 void blo_hoist_free(blo_hoist *hoist) {
     if (!hoist)
         return;
+    blo_saved_free(hoist->saved);
     blo_plan_destroy(hoist->prologue);
     blo_plan_destroy(hoist->pullback);
     for (int i = 0; i < hoist->n; i++) {
@@ -20,8 +25,8 @@ void blo_hoist_free(blo_hoist *hoist) {
     }
     for (int i = 0; hoist->pulled && i < hoist->n_outputs; i++)
         blo_buffer_release(hoist->pulled[i]);
-    blo_hoist_free_kept(hoist);
     free(hoist->pulled);
+    free(hoist->gradients);
     free(hoist->upper_output);
     free(hoist->initial_output);
     free(hoist);
@@ -35,16 +40,6 @@ static blo_status no_memory(const blo_lower_solver *solver) {
 
 static bool reaches(blo_node *value, int n, blo_node *const *inputs) {
     return n > 0 && blo_graph_depends(value, n, inputs);
-}
-
-/* What varies while a loop runs. NODES [n_state + 1 + n_named]. */
-static int collect_varying(const blo_program *program, blo_node **nodes) {
-    int n = program->n_state;
-    memcpy(nodes, program->state, (size_t)n * sizeof *nodes);
-    nodes[n++] = program->step;
-    for (int i = 0; i < program->n_named; i++)
-        nodes[n++] = program->key.named[i].per_step ? program->named[i] : NULL;
-    return n;
 }
 
 /* Keeps of the FOUND values those that can be handed over: arrays of the models' dtype, or without a derivative. */
@@ -72,8 +67,11 @@ static blo_status replace(blo_lower_solver *solver, blo_program *program, int n,
             blo_program_input(program, BLO_ROLE_HOISTED, i, name, value->dtype, value->rank, value->shape);
         if (!hoist->inputs[i])
             return no_memory(solver);
+        hoist->own[i] = hoist->inputs[i];
     }
-    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK)
+    hoist->turns = 1;
+    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK ||
+        blo_tracks_substitute(program->tracks, hoist->n, hoist->values, hoist->inputs) != BLO_OK)
         return no_memory(solver); /* the values fit one another: nothing else can fail */
     return BLO_OK;
 }
@@ -82,8 +80,12 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
     const bool is_step = program->key.kind == BLO_PROGRAM_STEP;
     const int n = is_step ? program->n_state : 1;
     blo_node **outputs = is_step ? program->next_state : &program->value, *found[BLO_MOST_HOISTED];
-    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON ||
-        blo_graph_flops(n, outputs) < least_program)
+    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON)
+        return BLO_OK;
+    const double flops = blo_graph_flops(n, outputs) * program->key.tasks;
+    if (blo_graph_status(program->graph) != BLO_OK)
+        return no_memory(solver);
+    if (flops < least_program)
         return BLO_OK;
     blo_node **varying = calloc((size_t)(program->n_state + 1 + program->n_named), sizeof *varying);
     blo_hoist *hoist = calloc(1, sizeof *hoist);
@@ -93,8 +95,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         status = no_memory(solver);
         goto done;
     }
-    status = blo_graph_invariants(n, outputs, collect_varying(program, varying), varying, least_value, BLO_MOST_HOISTED,
-                                  found, &n_found);
+    status = blo_graph_invariants(n, outputs, blo_program_varying(program, varying), varying, least_value,
+                                  BLO_MOST_HOISTED, found, &n_found);
     if (status != BLO_OK) {
         status = no_memory(solver);
         goto done;
@@ -104,7 +106,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         goto done;
     for (int i = 0; i < hoist->n; i++)
         hoist->uses_initial = hoist->uses_initial || reaches(hoist->values[i], program->n_lower, program->initial);
-    status = replace(solver, program, n, outputs, hoist);
+    status =
+        blo_graph_status(program->graph) == BLO_OK ? replace(solver, program, n, outputs, hoist) : no_memory(solver);
     program->hoist = hoist;
     hoist = NULL;
 done:
@@ -113,25 +116,79 @@ done:
     return status;
 }
 
+/* --- several tasks --- */
+
+/* Bytes of the largest value that NODES[n] are computed by, whatever is merely repeated left out. */
+static double largest_bytes(int n, blo_node *const *nodes) {
+    const blo_graph *graph = n > 0 ? nodes[0]->graph : NULL;
+    bool *live = graph ? calloc((size_t)blo_graph_nodes(graph) + 1, sizeof *live) : NULL;
+    double most = 0;
+    if (live)
+        blo_graph_mark_live(n, nodes, live);
+    for (int id = 0; live && id < blo_graph_nodes(graph); id++) {
+        const blo_node *node = blo_graph_node(graph, id);
+        const double bytes = (double)node->count * (double)blo_dtype_size(node->dtype);
+        if (live[id] && (blo_node_computes(node) || blo_is_convolution(node) || node->op == BLO_OP_MATMUL) &&
+            bytes > most)
+            most = bytes;
+    }
+    free(live);
+    return most;
+}
+
+int blo_hoist_turns(const blo_lower_solver *solver, const blo_hoist *hoist, int tasks) {
+    const bool cpu = blo_context_facts(solver->context)->is_cpu;
+    return cpu && largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
+}
+
 /* --- the prologue --- */
+
+/* Bytes of VALUE of all turns, and where TURN's are. */
+static uint64_t bytes_of(const blo_hoist *hoist, const blo_node *value) {
+    return (uint64_t)hoist->turns * (uint64_t)value->count * blo_dtype_size(value->dtype);
+}
+
+static blo_place place_of(const blo_hoist *hoist, const blo_buffer *array, int turn) {
+    return (blo_place){array, blo_buffer_bytes(array) / (uint64_t)hoist->turns * (uint64_t)turn};
+}
+
+/* Outputs of the prologue: what is hoisted, then what running statistics add to their buffers. */
+static int prologue_size(const blo_hoist *hoist, const blo_tracks *tracks) {
+    return hoist->n + (tracks ? tracks->n_once : 0);
+}
+
+blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n) {
+    const blo_hoist *hoist = program->hoist;
+    *n = prologue_size(hoist, program->tracks);
+    blo_node **outputs = calloc((size_t)(*n + room), sizeof *outputs);
+    if (!outputs)
+        return NULL;
+    memcpy(outputs, hoist->values, (size_t)hoist->n * sizeof *outputs);
+    blo_tracks_once(program->tracks, outputs + hoist->n);
+    return outputs;
+}
 
 static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     if (hoist->prologue)
         return BLO_OK;
-    blo_status status = BLO_OK;
+    blo_status status = blo_tracks_prepare(solver, program);
     for (int i = 0; i < hoist->n && status == BLO_OK; i++) {
-        const blo_node *value = hoist->values[i];
-        const size_t bytes = (size_t)value->count * blo_dtype_size(value->dtype);
+        const size_t bytes = (size_t)bytes_of(hoist, hoist->values[i]);
         if (!hoist->arrays[i])
             status = blo_buffer_create(solver->context, bytes, &hoist->arrays[i]);
         if (status == BLO_OK && program->key.kind == BLO_PROGRAM_SCALAR && hoist->flows[i] && !hoist->cotangents[i])
             status = blo_buffer_create(solver->context, bytes, &hoist->cotangents[i]);
     }
+    int n = 0;
+    blo_node **outputs = status == BLO_OK ? blo_hoist_outputs(program, 0, &n) : NULL;
+    if (status == BLO_OK && !outputs)
+        status = no_memory(solver);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, hoist->n, hoist->values, false, &hoist->prologue);
+        status = blo_program_lower(solver, program, n, outputs, false, &hoist->prologue);
     if (status == BLO_OK)
         blo_plan_set_part(hoist->prologue, "prologue");
+    free(outputs);
     return status;
 }
 
@@ -183,42 +240,38 @@ static blo_status trace_pullback(blo_lower_solver *solver, blo_program *program,
     if (status != BLO_OK)
         return blo_fail(solver->context, status, "the derivative of what is hoisted: %s",
                         blo_graph_error(program->graph));
-    status = blo_hoist_keep(solver, program, hoist->n_outputs, results);
-    if (status == BLO_OK)
-        status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
-    if (status == BLO_OK)
-        blo_plan_set_part(hoist->pullback, "prologue's gradient");
-    return status;
+    status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
+    if (status != BLO_OK)
+        return status;
+    blo_plan_set_part(hoist->pullback, "prologue's gradient");
+    memcpy(hoist->gradients, results, (size_t)hoist->n_outputs * sizeof *results);
+    return BLO_OK;
 }
 
-static blo_status make_pullback(blo_lower_solver *solver, blo_program *program) {
+static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     const size_t most = (size_t)(program->n_upper + program->n_lower);
+    if (hoist->pullback || !any_flows(hoist))
+        return BLO_OK;
     if (!hoist->upper_output)
         hoist->upper_output = calloc((size_t)program->n_upper + 1, sizeof(int));
     if (!hoist->initial_output)
         hoist->initial_output = calloc((size_t)program->n_lower + 1, sizeof(int));
     if (!hoist->pulled)
         hoist->pulled = calloc(most + 1, sizeof(blo_buffer *));
+    if (!hoist->gradients)
+        hoist->gradients = calloc(most + 1, sizeof(blo_node *));
     blo_node **nodes = calloc(2 * most + 1, sizeof *nodes);
     blo_status status = BLO_OK;
-    if (!hoist->upper_output || !hoist->initial_output || !hoist->pulled || !nodes)
+    if (!hoist->upper_output || !hoist->initial_output || !hoist->pulled || !hoist->gradients || !nodes)
         status = no_memory(solver);
     if (status == BLO_OK)
         status = trace_pullback(solver, program, nodes);
-    free(nodes);
-    return status;
-}
-
-static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *program) {
-    blo_hoist *hoist = program->hoist;
-    if (!any_flows(hoist))
-        return BLO_OK;
-    blo_status status = hoist->pullback ? BLO_OK : make_pullback(solver, program);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         if (!hoist->pulled[i])
-            status = blo_buffer_create(solver->context, (size_t)blo_plan_output_bytes(hoist->pullback, i),
-                                       &hoist->pulled[i]);
+            status =
+                blo_buffer_create(solver->context, (size_t)bytes_of(hoist, hoist->gradients[i]), &hoist->pulled[i]);
+    free(nodes);
     return status;
 }
 
@@ -231,12 +284,22 @@ blo_status blo_hoist_prepare(blo_lower_solver *solver, blo_program *program, boo
 
 /* --- running --- */
 
+void blo_hoist_plans(const blo_hoist *hoist, blo_plan **prologue, blo_plan **pullback) {
+    *prologue = hoist->saved ? hoist->saved->prologue : hoist->prologue;
+    *pullback = hoist->saved ? hoist->saved->pullback : hoist->pullback;
+}
+
 /* What tells the prologue's inputs apart, but for y_0. */
 static uint64_t stamp_of(const blo_lower_solver *solver, const blo_program *program, const blo_binding *binding) {
     const uint64_t prime = 1099511628211u;
     uint64_t stamp = blo_stamp(binding->data, binding->target, binding->named, program->key.n_named);
     for (int i = 0; i < program->n_upper; i++)
         stamp = stamp * prime ^ blo_tensor_version(blo_model_value_at(solver->upper, i));
+    for (int i = 0; i < blo_plan_inputs(program->hoist->prologue); i++) {
+        const blo_tensor *buffer = blo_solver_buffer(solver, program->roles[i]);
+        if (buffer && blo_plan_uses_input(program->hoist->prologue, i))
+            stamp = stamp * prime ^ blo_tensor_version(buffer);
+    }
     return stamp;
 }
 
@@ -248,15 +311,24 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const uint64_t stamp = stamp_of(solver, program, binding);
     if (hoist->is_valid && hoist->stamp == stamp && !hoist->uses_initial)
         return BLO_OK;
-    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_PROLOGUE, hoist->n + hoist->n_kept);
+    const int n_once = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
+    blo_plan *prologue, *pullback;
+    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_once + n_saved);
+    blo_binding one = *binding;
     if (!outputs)
         return BLO_ERROR_MEMORY;
-    for (int i = 0; i < hoist->n; i++)
-        outputs[i] = (blo_place){hoist->arrays[i], 0};
-    for (int i = 0; i < hoist->n_kept; i++)
-        outputs[hoist->n + i] = (blo_place){hoist->kept[i], 0};
     hoist->is_valid = false;
-    status = blo_program_run(solver, program, hoist->prologue, binding, outputs);
+    blo_hoist_plans(hoist, &prologue, &pullback);
+    for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {
+        for (int i = 0; i < hoist->n; i++)
+            outputs[i] = place_of(hoist, hoist->arrays[i], one.turn);
+        blo_tracks_once_places(program->tracks, outputs + hoist->n);
+        for (int i = hoist->n; i < n_once; i++)
+            outputs[i] = place_of(hoist, outputs[i].buffer, one.turn);
+        for (int i = 0; i < n_saved; i++)
+            outputs[n_once + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
+        status = blo_program_run(solver, program, prologue, &one, outputs);
+    }
     hoist->is_valid = status == BLO_OK;
     hoist->stamp = stamp;
     return status;
@@ -267,17 +339,22 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
     blo_hoist *hoist = program->hoist;
     if (!hoist || !hoist->pullback)
         return BLO_OK;
-    blo_binding whole = *binding;
-    whole.cotangents = cotangents;
+    blo_binding one = *binding;
+    one.cotangents = cotangents;
     blo_place *outputs = blo_solver_room(solver, BLO_ROOM_STATE, hoist->n_outputs);
     if (!outputs)
         return BLO_ERROR_MEMORY;
-    for (int i = 0; i < hoist->n_outputs; i++)
-        outputs[i] = (blo_place){hoist->pulled[i], 0};
-    blo_status status = blo_program_run(solver, program, hoist->pullback, &whole, outputs);
+    blo_plan *prologue, *pullback;
+    blo_status status = BLO_OK;
+    blo_hoist_plans(hoist, &prologue, &pullback);
+    for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {
+        for (int i = 0; i < hoist->n_outputs; i++)
+            outputs[i] = place_of(hoist, hoist->pulled[i], one.turn);
+        status = blo_program_run(solver, program, pullback, &one, outputs);
+    }
     const blo_dtype dtype = blo_model_dtype(solver->lower);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         status = blo_flag_check(solver->context, dtype, hoist->pulled[i], 0,
-                                blo_plan_output_bytes(hoist->pullback, i) / blo_dtype_size(dtype), (uint32_t)k);
+                                bytes_of(hoist, hoist->gradients[i]) / blo_dtype_size(dtype), (uint32_t)k);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "batch.h"
 #include "small.h"
 
 struct blo_iapttgm {
@@ -44,6 +45,22 @@ bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver
 
 /* --- checks --- */
 
+static blo_status check_chosen(const blo_trajectory *trajectory, const int *max_loss_iter) {
+    blo_context *context = trajectory->solver->context;
+    const int steps = trajectory->solver->options.lower_loop;
+    for (int task = 0; task < trajectory->tasks; task++) {
+        const int k = max_loss_iter[task];
+        if (k >= 1 && k <= steps)
+            continue;
+        if (trajectory->tasks == 1)
+            return blo_fail(context, BLO_ERROR_ARGUMENT, "compute gradients: max_loss_iter %d is not in 1 ... %d", k,
+                            steps);
+        return blo_fail(context, BLO_ERROR_ARGUMENT,
+                        "compute gradients: max_loss_iter %d of task %d is not in 1 ... %d", k, task, steps);
+    }
+    return BLO_OK;
+}
+
 static blo_status check_call(const blo_iapttgm *method, const blo_trajectory *trajectory, const int *max_loss_iter,
                              blo_tensor *data, blo_tensor *target) {
     if (!trajectory)
@@ -55,12 +72,10 @@ static blo_status check_call(const blo_iapttgm *method, const blo_trajectory *tr
                         solver->lower != method->lower ? "lower" : "upper");
     if (!max_loss_iter)
         return blo_fail(method->context, BLO_ERROR_ARGUMENT, "compute gradients: max_loss_iter is NULL");
-    const int steps = solver->options.lower_loop;
-    if (*max_loss_iter < 1 || *max_loss_iter > steps)
-        return blo_fail(method->context, BLO_ERROR_ARGUMENT, "compute gradients: max_loss_iter %d is not in 1 ... %d",
-                        *max_loss_iter, steps);
-    blo_status status = blo_solver_check(solver, 2, (blo_tensor *const[]){data, target},
-                                         (const char *const[]){"validate_data", "validate_target"});
+    blo_status status = check_chosen(trajectory, max_loss_iter);
+    if (status == BLO_OK)
+        status = blo_solver_check(solver, trajectory->tasks, 2, (blo_tensor *const[]){data, target},
+                                  (const char *const[]){"validate_data", "validate_target"});
     return status == BLO_OK ? blo_trajectory_ready(trajectory) : status;
 }
 
@@ -132,31 +147,108 @@ static blo_status check_start(const blo_trajectory *trajectory, const blo_progra
     return status;
 }
 
-/* Queues the gradient of F at y_K into the carries, and its check. */
-static blo_status start_sweep(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data, blo_tensor *target,
-                              int k) {
+/* What of the gradients of F is not written at once starts at zero: of several tasks, all. */
+static blo_status clear(blo_trajectory *trajectory, const blo_program *objective) {
+    blo_status status = zero_carries(trajectory, objective);
+    if (!objective->batch)
+        return status;
+    blo_place *carried = blo_solver_room(trajectory->solver, BLO_ROOM_STATE, objective->n_output);
+    if (!carried)
+        return BLO_ERROR_MEMORY;
+    place_outputs(trajectory, objective, carried);
+    for (int i = 0; i < objective->n_output && status == BLO_OK; i++)
+        status = blo_buffer_zero(trajectory->solver->context, blo_place_target(carried[i]), (size_t)carried[i].offset,
+                                 (size_t)blo_plan_output_bytes(objective->adjoint, i));
+    return status;
+}
+
+/* What the adjoint of F wrote for several tasks becomes what is carried. */
+static blo_status carry_on(const blo_trajectory *trajectory, const blo_program *objective, const blo_place *carried) {
+    blo_status status = BLO_OK;
+    for (int i = 0; i < objective->n_output && status == BLO_OK; i++)
+        status =
+            blo_buffer_copy(trajectory->solver->context, objective->batch->joined[i], 0, blo_place_target(carried[i]),
+                            (size_t)carried[i].offset, (size_t)blo_plan_output_bytes(objective->adjoint, i));
+    return status;
+}
+
+/* Queues the gradient of F at y_K into the carries, and its check; of several tasks, that of those whose max_loss_iter
+ * is K. */
+static blo_status join(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data, blo_tensor *target,
+                       int k) {
     blo_lower_solver *solver = trajectory->solver;
-    blo_place *state = blo_solver_room(solver, BLO_ROOM_STATE, trajectory->n_state + objective->n_output);
+    const int n_output = objective->n_output;
+    const blo_batch *batch = objective->batch;
+    blo_place *state = blo_solver_room(solver, BLO_ROOM_STATE, trajectory->n_state + 2 * n_output);
     if (!state)
         return BLO_ERROR_MEMORY;
-    blo_place *outputs = state + trajectory->n_state;
-    blo_status status = blo_trajectory_reserve(trajectory, trajectory->step, objective);
-    if (status == BLO_OK)
-        place_outputs(trajectory, objective, outputs);
+    blo_place *carried = state + trajectory->n_state, *outputs = carried + n_output;
+    place_outputs(trajectory, objective, carried);
+    for (int i = 0; i < n_output; i++)
+        outputs[i] = batch ? (blo_place){batch->joined[i], 0} : carried[i];
+    const blo_binding binding = {.state = state,
+                                 .initial = trajectory->initial,
+                                 .data = data,
+                                 .target = target,
+                                 .named = trajectory->named,
+                                 .steps = k,
+                                 .chosen = trajectory->chosen,
+                                 .carried = carried};
     blo_stage steps[BLO_MOST_LEVELS + 1];
     blo_trajectory_stages(trajectory, steps, NULL);
-    if (status == BLO_OK) /* y_K, on whose way the sweep's states are kept */
-        status = blo_loop_rewind(trajectory->loop, steps, k, state);
+    /* y_K, on whose way the sweep's states are kept */
+    blo_status status = blo_loop_rewind(trajectory->loop, steps, k, state);
     if (status == BLO_OK)
-        status = zero_carries(trajectory, objective);
-    if (status == BLO_OK) {
-        const blo_binding binding = {state, trajectory->initial, data, target, trajectory->named, k, NULL};
         status = blo_hoist_run(solver, objective, &binding);
-        if (status == BLO_OK)
-            status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
-    }
     if (status == BLO_OK)
-        status = check_start(trajectory, objective, k);
+        status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
+    if (status == BLO_OK && batch)
+        status = carry_on(trajectory, objective, carried);
+    return status == BLO_OK ? check_start(trajectory, objective, k) : status;
+}
+
+/* --- the sweep --- */
+
+/* The largest of MAX_LOSS_ITER [tasks] below END, 0 if there is none. */
+static int latest_below(const blo_trajectory *trajectory, const int *max_loss_iter, int end) {
+    int latest = 0;
+    for (int task = 0; task < trajectory->tasks; task++)
+        if (max_loss_iter[task] < end && max_loss_iter[task] > latest)
+            latest = max_loss_iter[task];
+    return latest;
+}
+
+/* Queues the sweep from state K down to UNTIL. */
+static blo_status sweep_piece(blo_trajectory *trajectory, int k, int until) {
+    bool used[BLO_MOST_LEVELS + 1];
+    blo_stage steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
+    blo_status status = BLO_OK;
+    blo_trajectory_stages(trajectory, steps, adjoints);
+    blo_loop_levels(trajectory->loop, NULL, used);
+    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
+        if (used[level])
+            status = blo_trajectory_prepare(trajectory, adjoints[level].plan, adjoints[level].sources,
+                                            &trajectory->train_data, &trajectory->train_target);
+    return status == BLO_OK ? blo_loop_sweep_until(trajectory->loop, steps, adjoints, k, until,
+                                                   blo_model_dtype(trajectory->solver->lower))
+                            : status;
+}
+
+/* From the latest of MAX_LOSS_ITER down to y_0: each task joins at its own. */
+static blo_status sweep_down(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data, blo_tensor *target,
+                             const int *max_loss_iter) {
+    blo_status status = clear(trajectory, objective);
+    if (status == BLO_OK && objective->batch)
+        status = blo_buffer_write(trajectory->solver->context, trajectory->chosen, 0,
+                                  (size_t)trajectory->tasks * sizeof *max_loss_iter, max_loss_iter);
+    int k = latest_below(trajectory, max_loss_iter, trajectory->solver->options.lower_loop + 1);
+    while (status == BLO_OK && k > 0) {
+        const int until = latest_below(trajectory, max_loss_iter, k);
+        status = join(trajectory, objective, data, target, k);
+        if (status == BLO_OK)
+            status = sweep_piece(trajectory, k, until);
+        k = until;
+    }
     return status;
 }
 
@@ -168,6 +260,17 @@ static blo_status add(const blo_trajectory *trajectory, blo_place source, blo_te
                                         elements(trajectory, source.offset), blo_tensor_buffer(gradient), 0,
                                         (uint64_t)blo_tensor_count(gradient));
     blo_tensor_touch(gradient);
+    return status;
+}
+
+/* Adds lambda of lower parameter I, of one task after another. */
+static blo_status add_tasks(const blo_trajectory *trajectory, int i, blo_tensor *gradient) {
+    blo_place place = blo_loop_carry(trajectory->loop, i);
+    blo_status status = BLO_OK;
+    for (int task = 0; task < trajectory->tasks && status == BLO_OK; task++) {
+        status = add(trajectory, place, gradient);
+        place.offset += blo_tensor_bytes(gradient);
+    }
     return status;
 }
 
@@ -208,8 +311,9 @@ static blo_status add_pulled(const blo_trajectory *trajectory, const blo_program
         if (!hoists[j] || !hoists[j]->pullback)
             continue;
         const int output = upper ? hoists[j]->upper_output[i] : hoists[j]->initial_output[i];
-        if (output >= 0)
-            status = add(trajectory, (blo_place){hoists[j]->pulled[output], 0}, gradient);
+        for (int turn = 0; output >= 0 && turn < hoists[j]->turns && status == BLO_OK; turn++)
+            status = add(trajectory,
+                         (blo_place){hoists[j]->pulled[output], (uint64_t)turn * blo_tensor_bytes(gradient)}, gradient);
     }
     return status;
 }
@@ -229,7 +333,7 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
         return status;
     for (int i = 0; status == BLO_OK && i < step->n_lower; i++) {
         blo_tensor *gradient = blo_model_gradient_at(solver->lower, i);
-        status = add(trajectory, blo_loop_carry(trajectory->loop, i), gradient);
+        status = add_tasks(trajectory, i, gradient);
         if (status == BLO_OK)
             status =
                 add_own(trajectory, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, gradient);
@@ -241,49 +345,54 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
 
 /* --- the call --- */
 
-/* Whether the loop computed just this value: same objective, same data, unchanged. */
-static bool known_loss(const blo_iapttgm *method, const blo_trajectory *trajectory, const blo_tensor *data,
-                       const blo_tensor *target, int k) {
+/* Whether the loop computed just these values, [tasks]: same objective, same data, unchanged. */
+static bool known_losses(const blo_iapttgm *method, const blo_trajectory *trajectory, const blo_tensor *data,
+                         const blo_tensor *target, const int *max_loss_iter) {
     const blo_lower_solver *solver = trajectory->solver;
-    return blo_iapttgm_is_of(method, solver) && blo_watched_same(&trajectory->validate_data, data) &&
-           blo_watched_same(&trajectory->validate_target, target) && !isnan(trajectory->losses[k - 1]);
+    const int tasks = trajectory->tasks;
+    bool known = blo_iapttgm_is_of(method, solver) && blo_watched_same(&trajectory->validate_data, data) &&
+                 blo_watched_same(&trajectory->validate_target, target);
+    for (int task = 0; task < tasks && known; task++)
+        known = !isnan(trajectory->losses[(max_loss_iter[task] - 1) * tasks + task]);
+    return known;
+}
+
+/* F's program, with all that its gradient needs. */
+static blo_status find_objective(const blo_iapttgm *method, blo_tensor *data, blo_tensor *target,
+                                 blo_trajectory *trajectory, blo_program **objective) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_key key;
+    blo_status status = blo_key_make(solver, BLO_PROGRAM_SCALAR, method->upper_objective, method->user,
+                                     trajectory->tasks, data, target, trajectory->named, trajectory->n_named, &key);
+    if (status == BLO_OK)
+        status = blo_program_get(solver, &key, "upper objective", objective);
+    blo_key_free(&key);
+    if (status == BLO_OK)
+        status = blo_program_adjoint(solver, *objective);
+    if (status == BLO_OK)
+        status = blo_hoist_prepare(solver, *objective, true);
+    if (status == BLO_OK)
+        status = blo_batch_reserve(solver, *objective);
+    return status == BLO_OK ? blo_trajectory_reserve(trajectory, trajectory->step, *objective) : status;
 }
 
 static blo_status sweep(const blo_iapttgm *method, blo_tensor *data, blo_tensor *target, blo_trajectory *trajectory,
-                        int k) {
+                        const int *max_loss_iter) {
     blo_lower_solver *solver = trajectory->solver;
     blo_program *objective = NULL;
-    blo_key key;
-    if (k == trajectory->swept && known_loss(method, trajectory, data, target, k))
+    if (*max_loss_iter == trajectory->swept && known_losses(method, trajectory, data, target, max_loss_iter))
         return blo_small_add(trajectory); /* the loop's kernel has swept already */
     trajectory->swept = 0;                /* its carries are written over */
-    blo_status status = blo_key_make(solver, BLO_PROGRAM_SCALAR, method->upper_objective, method->user, data, target,
-                                     trajectory->named, trajectory->n_named, &key);
+    blo_status status = find_objective(method, data, target, trajectory, &objective);
     if (status == BLO_OK)
-        status = blo_program_get(solver, &key, "upper objective", &objective);
-    blo_key_free(&key);
-    if (status == BLO_OK)
-        status = blo_program_adjoint(solver, objective);
-    if (status == BLO_OK)
-        status = blo_hoist_prepare(solver, objective, true);
-    if (status == BLO_OK)
-        status = blo_solver_prepare(solver);
+        status = blo_solver_prepare(solver, trajectory->tasks);
     if (status == BLO_OK)
         status = blo_trajectory_hoist(trajectory, false);
     if (status == BLO_OK)
-        status = start_sweep(trajectory, objective, data, target, k);
-    bool used[BLO_MOST_LEVELS + 1];
-    blo_stage steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
-    blo_trajectory_stages(trajectory, steps, adjoints);
-    blo_loop_levels(trajectory->loop, NULL, used);
-    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
-        if (used[level])
-            status = blo_trajectory_prepare(trajectory, adjoints[level].plan, adjoints[level].sources,
-                                            &trajectory->train_data, &trajectory->train_target);
+        status = sweep_down(trajectory, objective, data, target, max_loss_iter);
     if (status == BLO_OK)
-        status = blo_loop_sweep(trajectory->loop, steps, adjoints, k, blo_model_dtype(solver->lower));
-    if (status == BLO_OK)
-        status = pull_back(trajectory, objective, data, target, k);
+        status = pull_back(trajectory, objective, data, target,
+                           latest_below(trajectory, max_loss_iter, solver->options.lower_loop + 1));
     return status == BLO_OK ? commit(trajectory, objective) : status;
 }
 
@@ -295,17 +404,16 @@ blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor *valida
     if (status != BLO_OK)
         return status;
     blo_lower_solver *solver = trajectory->solver;
-    const int k = *max_loss_iter;
+    const int tasks = trajectory->tasks;
     const uint64_t limit = blo_solver_enter(solver);
     const uint64_t before = blo_context_counters(solver->context)->launches;
-    status = sweep(method, validate_data, validate_target, trajectory, k);
+    status = sweep(method, validate_data, validate_target, trajectory, max_loss_iter);
     trajectory->sweep_launches = blo_context_counters(solver->context)->launches - before;
-    if (status == BLO_OK && upper_loss) {
-        if (known_loss(method, trajectory, validate_data, validate_target, k))
-            *upper_loss = trajectory->losses[k - 1];
-        else
-            status = blo_solver_read_value(solver, upper_loss);
-    }
+    const bool known = known_losses(method, trajectory, validate_data, validate_target, max_loss_iter);
+    for (int task = 0; status == BLO_OK && upper_loss && known && task < tasks; task++)
+        upper_loss[task] = trajectory->losses[(max_loss_iter[task] - 1) * tasks + task];
+    if (status == BLO_OK && upper_loss && !known)
+        status = blo_solver_read_values(solver, tasks, upper_loss);
     blo_solver_leave(solver, limit);
     return status;
 }

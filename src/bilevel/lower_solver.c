@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "small.h"
+#include "track.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
 
@@ -105,6 +106,7 @@ blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective 
                                .lower = lower_model,
                                .one_model = upper_model == lower_model,
                                .options = chosen,
+                               .tasks = 1,
                                .n_upper = blo_model_count(upper_model),
                                .n_lower = blo_model_count(lower_model),
                                .states = blo_step_states(&chosen.optimizer)};
@@ -131,6 +133,7 @@ void blo_solver_release(blo_lower_solver *solver) {
     if (!solver || --solver->references > 0)
         return;
     blo_small_free(solver->smalls);
+    blo_tracker_free(solver->trackers);
     while (solver->programs) {
         blo_program *next = solver->programs->next;
         blo_program_free(solver->programs);
@@ -141,9 +144,7 @@ void blo_solver_release(blo_lower_solver *solver) {
         blo_tensor_destroy(solver->named[i].tensor);
     }
     free(solver->named);
-    for (int i = 0; solver->warm && solver->warm[i]; i++)
-        blo_buffer_release(solver->warm[i]);
-    free(solver->warm);
+    blo_warm_free(solver->warm);
     blo_buffer_release(solver->number);
     blo_buffer_release(solver->value);
     blo_buffer_release(solver->scratch);
@@ -158,7 +159,9 @@ void blo_lower_solver_destroy(blo_lower_solver *solver) {
 
 /* --- named inputs --- */
 
-static blo_status check_input(blo_lower_solver *solver, const char *name, const blo_tensor *tensor, bool per_step) {
+/* The axes before those that an objective sees: [T if PER_STEP,][tasks if PER_TASK]. */
+static blo_status check_input(blo_lower_solver *solver, const char *name, const blo_tensor *tensor, bool per_step,
+                              bool per_task) {
     blo_context *context = solver->context;
     if (!name || !*name)
         return blo_fail(context, BLO_ERROR_ARGUMENT, "a named input needs a name");
@@ -166,6 +169,9 @@ static blo_status check_input(blo_lower_solver *solver, const char *name, const 
         return blo_fail(context, BLO_ERROR_ARGUMENT, "input '%s': the tensor is NULL", name);
     if (blo_tensor_context(tensor) != context)
         return blo_fail(context, BLO_ERROR_ARGUMENT, "input '%s': the tensor is of another context", name);
+    if (per_task && blo_tensor_rank(tensor) < 1 + (int)per_step)
+        return blo_fail(context, BLO_ERROR_SHAPE, "input '%s' is per task, but has no axis of tasks: it has %d axes",
+                        name, blo_tensor_rank(tensor));
     if (!per_step)
         return BLO_OK;
     int64_t rows = blo_tensor_rank(tensor) > 0 ? blo_tensor_shape(tensor)[0] : -1;
@@ -178,10 +184,9 @@ static blo_status check_input(blo_lower_solver *solver, const char *name, const 
     return BLO_OK;
 }
 
-blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor, bool per_step) {
-    if (!solver)
-        return BLO_ERROR_ARGUMENT;
-    blo_status status = check_input(solver, name, tensor, per_step);
+static blo_status set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor, bool per_step,
+                            bool per_task) {
+    blo_status status = check_input(solver, name, tensor, per_step, per_task);
     if (status != BLO_OK)
         return status;
     int at = 0;
@@ -203,6 +208,54 @@ blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name
     blo_tensor_destroy(solver->named[at].tensor);
     solver->named[at].tensor = tensor;
     solver->named[at].per_step = per_step;
+    solver->named[at].per_task = per_task;
+    return BLO_OK;
+}
+
+blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor, bool per_step) {
+    return solver ? set_input(solver, name, tensor, per_step, false) : BLO_ERROR_ARGUMENT;
+}
+
+blo_status blo_lower_solver_set_task_input(blo_lower_solver *solver, const char *name, blo_tensor *tensor,
+                                           bool per_step) {
+    return solver ? set_input(solver, name, tensor, per_step, true) : BLO_ERROR_ARGUMENT;
+}
+
+/* --- tasks --- */
+
+blo_status blo_lower_solver_set_tasks(blo_lower_solver *solver, int tasks) {
+    if (!solver)
+        return BLO_ERROR_ARGUMENT;
+    if (tasks < 1)
+        return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "set tasks: %d is not at least 1", tasks);
+    if (tasks != solver->tasks) { /* y_T of so many tasks is no start for another number */
+        blo_warm_free(solver->warm);
+        solver->warm = NULL;
+    }
+    solver->tasks = tasks;
+    return BLO_OK;
+}
+
+static blo_status check_tasks(const blo_lower_solver *solver, int tasks, const blo_tensor *tensor, const char *name) {
+    if (blo_tensor_rank(tensor) == 0)
+        return blo_fail(solver->context, BLO_ERROR_SHAPE,
+                        "%s has no axis of tasks: it is a scalar, a first axis of %d tasks is wanted", name, tasks);
+    if (blo_tensor_shape(tensor)[0] != tasks)
+        return blo_fail(solver->context, BLO_ERROR_SHAPE,
+                        "%s has a first axis of %lld, a first axis of %d tasks is wanted", name,
+                        (long long)blo_tensor_shape(tensor)[0], tasks);
+    return BLO_OK;
+}
+
+blo_status blo_solver_check_inputs(blo_lower_solver *solver, int tasks) {
+    for (int i = 0; i < solver->n_named; i++) {
+        const blo_named_input *named = &solver->named[i];
+        const int64_t given = named->per_task ? blo_tensor_shape(named->tensor)[named->per_step ? 1 : 0] : tasks;
+        if (given != tasks)
+            return blo_fail(solver->context, BLO_ERROR_SHAPE,
+                            "input '%s' is per task with %lld tasks, the call is for %d", named->name, (long long)given,
+                            tasks);
+    }
     return BLO_OK;
 }
 
@@ -217,7 +270,8 @@ void blo_solver_leave(blo_lower_solver *solver, uint64_t limit) {
         blo_pool_limit(solver->context, limit);
 }
 
-blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names) {
+blo_status blo_solver_check(blo_lower_solver *solver, int tasks, int n, blo_tensor *const *tensors,
+                            const char *const *names) {
     const int n_upper = blo_model_count(solver->upper), n_lower = blo_model_count(solver->lower);
     if (n_upper != solver->n_upper || n_lower != solver->n_lower)
         return blo_fail(solver->context, BLO_ERROR_STATE,
@@ -227,27 +281,40 @@ blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *
     for (int i = 0; i < n; i++)
         if (tensors[i] && blo_tensor_context(tensors[i]) != solver->context)
             return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "%s is a tensor of another context", names[i]);
-    return BLO_OK;
+    blo_status status = BLO_OK;
+    for (int i = 0; i < n && tasks > 1 && status == BLO_OK; i++)
+        if (tensors[i])
+            status = check_tasks(solver, tasks, tensors[i], names[i]);
+    return status;
 }
 
-blo_status blo_solver_prepare(blo_lower_solver *solver) {
+blo_status blo_solver_prepare(blo_lower_solver *solver, int tasks) {
+    const size_t bytes = (size_t)tasks * sizeof(double);
     blo_status status = BLO_OK;
     if (!solver->number)
         status = blo_buffer_create(solver->context, sizeof(int32_t), &solver->number);
-    if (status == BLO_OK && !solver->value)
-        status = blo_buffer_create(solver->context, sizeof(double), &solver->value);
+    if (status == BLO_OK && (!solver->value || blo_buffer_bytes(solver->value) < bytes)) {
+        blo_buffer_release(solver->value);
+        solver->value = NULL;
+        status = blo_buffer_create(solver->context, bytes, &solver->value);
+    }
     if (status == BLO_OK && !blo_flag_buffer(solver->context))
         status = BLO_ERROR_MEMORY; /* the sentence is the device room's */
     return status;
 }
 
-blo_status blo_solver_read_value(blo_lower_solver *solver, double *value) {
-    float narrow = 0.0f;
-    double wide = 0.0;
-    bool is_double = blo_model_dtype(solver->lower) == BLO_DOUBLE;
-    blo_status status = blo_buffer_read(solver->context, solver->value, 0, is_double ? sizeof wide : sizeof narrow,
-                                        is_double ? (void *)&wide : (void *)&narrow);
-    if (status == BLO_OK)
-        *value = is_double ? wide : (double)narrow;
+blo_status blo_solver_read_values(blo_lower_solver *solver, int tasks, double *values) {
+    double one = 0.0; /* a call that fails leaves a plain problem's value as it was */
+    blo_status status = blo_read_doubles(solver->context, blo_model_dtype(solver->lower), (blo_place){solver->value, 0},
+                                         tasks, tasks == 1 ? &one : values);
+    if (status == BLO_OK && tasks == 1)
+        *values = one;
     return status;
+}
+
+blo_tensor *blo_solver_buffer(const blo_lower_solver *solver, blo_role role) {
+    if (role.kind != BLO_ROLE_UPPER_BUFFER && role.kind != BLO_ROLE_LOWER_BUFFER)
+        return NULL;
+    const blo_model *model = role.kind == BLO_ROLE_UPPER_BUFFER ? solver->upper : solver->lower;
+    return blo_model_entry(model, blo_model_count(model) + role.index);
 }

@@ -3,7 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
+#include "saved.h"
 #include "small.h"
+#include "track.h"
 
 /* --- programs --- */
 
@@ -13,6 +16,8 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
         status = blo_program_plan(solver, *program);
     if (status == BLO_OK) /* made now, so that its scratch is known before the loop takes what is left of the budget */
         status = blo_program_adjoint(solver, *program);
+    if (status == BLO_OK)
+        status = blo_tracks_prepare(solver, *program);
     if (status == BLO_OK)
         status = blo_hoist_prepare(solver, *program, true);
     return status;
@@ -24,13 +29,14 @@ static blo_status build_plans(const blo_trajectory *trajectory) {
     const blo_levels *levels = trajectory->step->levels;
     bool steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
     const blo_hoist *hoists[] = {trajectory->step->hoist, trajectory->observe->hoist};
-    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6] = {trajectory->observe->plan, trajectory->observe->adjoint};
-    int n = 2;
+    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6 + BLO_TRACKER_PLANS] = {trajectory->observe->plan,
+                                                                          trajectory->observe->adjoint};
+    int n = 2 + blo_tracker_plans(trajectory->tracker, plans + 2);
     for (int i = 0; i < 2; i++) {
-        if (hoists[i])
-            plans[n++] = hoists[i]->prologue;
-        if (hoists[i] && hoists[i]->pullback)
-            plans[n++] = hoists[i]->pullback;
+        if (!hoists[i])
+            continue;
+        blo_hoist_plans(hoists[i], &plans[n], &plans[n + 1]);
+        n += plans[n + 1] ? 2 : 1;
     }
     blo_loop_levels(trajectory->loop, steps, adjoints);
     for (int level = 0; level <= levels->n; level++) {
@@ -50,8 +56,8 @@ static blo_status build_plans(const blo_trajectory *trajectory) {
 static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *data, blo_program **step,
                                blo_program **observe) {
     blo_key key;
-    blo_status status = blo_key_make(solver, BLO_PROGRAM_STEP, solver->lower_objective, solver->user, data->train_data,
-                                     data->train_target, NULL, 0, &key);
+    blo_status status = blo_key_make(solver, BLO_PROGRAM_STEP, solver->lower_objective, solver->user, solver->tasks,
+                                     data->train_data, data->train_target, NULL, 0, &key);
     if (status == BLO_OK)
         status = prepare(solver, &key, "lower objective", step);
     blo_key_free(&key);
@@ -59,26 +65,27 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
         status = blo_levels_make(solver, *step);
     if (status != BLO_OK)
         return status;
-    status = blo_key_make(solver, BLO_PROGRAM_SCALAR, solver->upper_objective, solver->user, data->validate_data,
-                          data->validate_target, NULL, 0, &key);
+    status = blo_key_make(solver, BLO_PROGRAM_SCALAR, solver->upper_objective, solver->user, solver->tasks,
+                          data->validate_data, data->validate_target, NULL, 0, &key);
     if (status == BLO_OK)
         status = prepare(solver, &key, "upper objective", observe);
     blo_key_free(&key);
     return status;
 }
 
-/* Twice what plans keep of fixed data: it is kept if half of what the pool has left has room for it, and a loop that
- * took all would have every step pack its data again. */
+/* Twice what plans keep of fixed data, and what prologues save: it is kept if half of what the pool has left has room
+ * for it, and a loop that took all would have every step pack its data again. */
 static uint64_t spare_for(const blo_program *step, const blo_program *observe) {
-    return 2 *
-           (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) + blo_plan_kept_bytes(observe->plan));
+    return 2 * (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) +
+                blo_plan_kept_bytes(observe->plan) + blo_saved_bytes(step) + blo_saved_bytes(observe));
 }
 
 static uint64_t larger(uint64_t bytes, const blo_plan *plan) {
     return blo_plan_scratch_bytes(plan) > bytes ? blo_plan_scratch_bytes(plan) : bytes;
 }
 
-static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {
+static uint64_t largest_scratch(const blo_program *step, const blo_program *observe, const blo_tracker *tracker) {
+    blo_plan *plans[BLO_TRACKER_PLANS];
     uint64_t largest = larger(larger(0, observe->plan), observe->adjoint);
     const blo_hoist *hoists[] = {step->hoist, observe->hoist};
     for (int i = 0; i < 2; i++) {
@@ -89,6 +96,8 @@ static uint64_t largest_scratch(const blo_program *step, const blo_program *obse
     }
     for (int level = 0; level <= step->levels->n; level++)
         largest = larger(larger(largest, step->levels->steps[level]), step->levels->adjoints[level]);
+    for (int i = blo_tracker_plans(tracker, plans); i-- > 0;)
+        largest = larger(largest, plans[i]);
     return largest;
 }
 
@@ -102,6 +111,25 @@ static uint64_t *array_sizes(const blo_program *step) {
     for (int i = 0; bytes && i < step->n_carry; i++)
         bytes[step->n_state + i] = blo_plan_output_bytes(step->adjoint, i);
     return bytes;
+}
+
+/* Room for what TRAJECTORY has of each task. A loop of another number of tasks is given up. */
+static blo_status fit_tasks(blo_trajectory *trajectory) {
+    blo_lower_solver *solver = trajectory->solver;
+    const int tasks = solver->tasks;
+    if (tasks == trajectory->tasks && (tasks == 1 || trajectory->chosen))
+        return BLO_OK;
+    double *losses = realloc(trajectory->losses, (size_t)tasks * (size_t)solver->options.lower_loop * sizeof *losses);
+    if (!losses)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory of %d tasks", tasks);
+    trajectory->losses = losses;
+    blo_loop_destroy(trajectory->loop);
+    trajectory->loop = NULL;
+    blo_buffer_release(trajectory->chosen);
+    trajectory->chosen = NULL;
+    trajectory->tasks = tasks;
+    return tasks == 1 ? BLO_OK
+                      : blo_buffer_create(solver->context, (size_t)tasks * sizeof(int32_t), &trajectory->chosen);
 }
 
 /* Whether the trajectory's loop was made for just these arrays, and as much scratch. */
@@ -119,7 +147,7 @@ static bool loop_fits(const blo_trajectory *trajectory, const blo_program *step,
 }
 
 /* Keeps the trajectory's loop if it fits the programs, else makes one. */
-static blo_status make_loop(blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
+static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, uint64_t scratch_bytes) {
     blo_lower_solver *solver = trajectory->solver;
     if (loop_fits(trajectory, step, scratch_bytes))
         return BLO_OK;
@@ -143,6 +171,7 @@ static blo_status make_loop(blo_trajectory *trajectory, const blo_program *step,
                                     .n_carry = step->n_carry,
                                     .carry_bytes = bytes + step->n_state,
                                     .observed = blo_model_dtype(solver->lower),
+                                    .n_observed = trajectory->tasks,
                                     .scratch_bytes = scratch_bytes,
                                     .budget = solver->options.memory_budget,
                                     .spare_bytes = spare_for(step, trajectory->observe),
@@ -152,23 +181,6 @@ static blo_status make_loop(blo_trajectory *trajectory, const blo_program *step,
                                     .adjoint_cost = levels->adjoint_cost,
                                     .last_stays = true}; /* y_T can be read after x has changed */
     return blo_loop_create(solver->context, &layout, &trajectory->loop);
-}
-
-/* The same, and where the budget is too small for it, once more without what prologues keep. */
-static blo_status fit_loop(blo_trajectory *trajectory, blo_program *step, blo_program *observe) {
-    blo_lower_solver *solver = trajectory->solver;
-    blo_status status = make_loop(trajectory, step, largest_scratch(step, observe));
-    bool freed = false;
-    if (status != BLO_ERROR_BUDGET)
-        return status;
-    blo_hoist_spare(step, &freed);
-    blo_hoist_spare(observe, &freed);
-    if (!freed)
-        return status;
-    status = blo_hoist_prepare(solver, step, true);
-    if (status == BLO_OK)
-        status = blo_hoist_prepare(solver, observe, true);
-    return status == BLO_OK ? make_loop(trajectory, step, largest_scratch(step, observe)) : status;
 }
 
 /* --- binding --- */
@@ -185,8 +197,15 @@ static blo_source source_of(const blo_trajectory *trajectory, const blo_program 
     case BLO_ROLE_KEPT: return (blo_source){.kind = BLO_SOURCE_KEPT, .index = role.index};
     case BLO_ROLE_HOISTED:
         return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {program->hoist->arrays[role.index], 0}};
+    case BLO_ROLE_CHOSEN: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = {trajectory->chosen, 0}};
     case BLO_ROLE_COTANGENT:
-    case BLO_ROLE_PROLOGUE: break;
+    case BLO_ROLE_SAVED:
+    case BLO_ROLE_CARRIED:
+    case BLO_ROLE_RUNNING:
+    case BLO_ROLE_TRACKED:
+    case BLO_ROLE_NONE: break;
+    case BLO_ROLE_UPPER_BUFFER:
+    case BLO_ROLE_LOWER_BUFFER: return fixed(blo_solver_buffer(trajectory->solver, role));
     case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
     case BLO_ROLE_INITIAL: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
     case BLO_ROLE_DATA: return fixed(data->tensor);
@@ -221,6 +240,36 @@ static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program 
     return BLO_OK;
 }
 
+/* Whether anything that a loop or its sweep computes of PROGRAM reads its input. */
+static bool loop_reads(const blo_program *program, int input) {
+    const blo_hoist *hoist = program->hoist;
+    return blo_plan_uses_input(program->plan, input) || blo_plan_uses_input(program->adjoint, input) ||
+           (hoist && blo_plan_uses_input(hoist->prologue, input));
+}
+
+static blo_status watch_buffers(blo_trajectory *trajectory) {
+    const blo_lower_solver *solver = trajectory->solver;
+    const blo_program *programs[] = {trajectory->step, trajectory->observe};
+    const int most = 2 * (blo_model_buffer_count(solver->upper) + blo_model_buffer_count(solver->lower));
+    blo_watched *buffers = realloc(trajectory->buffers, ((size_t)most + 1) * sizeof *buffers);
+    if (!buffers)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory");
+    trajectory->buffers = buffers;
+    int n = 0;
+    for (int p = 0; p < 2; p++)
+        for (int i = 0; i < blo_plan_inputs(programs[p]->plan); i++) {
+            blo_tensor *buffer = blo_solver_buffer(solver, programs[p]->roles[i]);
+            if (!buffer || !loop_reads(programs[p], i))
+                continue;
+            if (n == trajectory->n_buffers)
+                buffers[trajectory->n_buffers++] = (blo_watched){0};
+            blo_watch(&buffers[n++], buffer);
+        }
+    while (n < trajectory->n_buffers)
+        blo_watch(&buffers[--trajectory->n_buffers], NULL);
+    return BLO_OK;
+}
+
 /* Remembers what the loop reads, with versions. */
 static blo_status watch_inputs(blo_trajectory *trajectory, const blo_loop_data *data) {
     const blo_lower_solver *solver = trajectory->solver;
@@ -242,12 +291,13 @@ static blo_status watch_inputs(blo_trajectory *trajectory, const blo_loop_data *
     for (int i = 0; i < solver->n_named; i++) {
         blo_watch(&named[i], solver->named[i].tensor);
         named[i].per_step = solver->named[i].per_step;
+        named[i].per_task = solver->named[i].per_task;
     }
     blo_watch(&trajectory->train_data, data->train_data);
     blo_watch(&trajectory->train_target, data->train_target);
     blo_watch(&trajectory->validate_data, data->validate_data);
     blo_watch(&trajectory->validate_target, data->validate_target);
-    return BLO_OK;
+    return watch_buffers(trajectory);
 }
 
 static blo_status bind_loop(blo_trajectory *trajectory, const blo_loop_data *data) {
@@ -279,6 +329,21 @@ static blo_status bind_loop(blo_trajectory *trajectory, const blo_loop_data *dat
 
 /* --- running --- */
 
+/* y_0 of lower parameter I, at PLACE: z for every task, or the last y_T of each. */
+static blo_status write_initial(const blo_trajectory *trajectory, int i, blo_place place) {
+    const blo_lower_solver *solver = trajectory->solver;
+    const size_t bytes = (size_t)trajectory->array_bytes[i], one = bytes / (size_t)trajectory->tasks;
+    if (solver->warm)
+        return blo_buffer_copy(solver->context, solver->warm[i], 0, blo_place_target(place), (size_t)place.offset,
+                               bytes);
+    const blo_buffer *z = blo_tensor_buffer(blo_model_value_at(solver->lower, i));
+    blo_status status = BLO_OK;
+    for (int task = 0; task < trajectory->tasks && status == BLO_OK; task++)
+        status = blo_buffer_copy(solver->context, z, 0, blo_place_target(place),
+                                 (size_t)place.offset + (size_t)task * one, one);
+    return status;
+}
+
 /* s_0: y_0 is z, or the last y_T of a warm start; the optimizer's arrays are zero. */
 static blo_status write_start(blo_trajectory *trajectory) {
     blo_lower_solver *solver = trajectory->solver;
@@ -287,13 +352,9 @@ static blo_status write_start(blo_trajectory *trajectory) {
     for (int i = 0; status == BLO_OK && i < step->n_state; i++) {
         blo_place place = blo_loop_begin(trajectory->loop, i);
         size_t bytes = (size_t)trajectory->array_bytes[i];
-        if (i >= step->n_lower) {
-            status = blo_buffer_zero(solver->context, blo_place_target(place), (size_t)place.offset, bytes);
-            continue;
-        }
-        const blo_buffer *start =
-            solver->warm ? solver->warm[i] : blo_tensor_buffer(blo_model_value_at(solver->lower, i));
-        status = blo_buffer_copy(solver->context, start, 0, blo_place_target(place), (size_t)place.offset, bytes);
+        status = i < step->n_lower
+                     ? write_initial(trajectory, i, place)
+                     : blo_buffer_zero(solver->context, blo_place_target(place), (size_t)place.offset, bytes);
     }
     return status;
 }
@@ -307,7 +368,8 @@ static blo_status make_warm(blo_lower_solver *solver, blo_buffer ***made) {
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a warm start");
     blo_status status = BLO_OK;
     for (int i = 0; status == BLO_OK && i < n; i++)
-        status = blo_buffer_create(solver->context, blo_tensor_bytes(blo_model_value_at(solver->lower, i)), &warm[i]);
+        status = blo_buffer_create(
+            solver->context, (size_t)solver->tasks * blo_tensor_bytes(blo_model_value_at(solver->lower, i)), &warm[i]);
     return status;
 }
 
@@ -330,22 +392,32 @@ static blo_status keep_warm(blo_trajectory *trajectory, blo_buffer **warm) {
     return status;
 }
 
-/* The pessimistic step among LOSSES [T]: the largest, the first of equals. A loss that is not finite is an error that
- * names its step. */
-static blo_status choose(const blo_lower_solver *solver, const double *losses, int *max_loss_iter) {
-    const blo_lower_options *options = &solver->options;
-    const int steps = options->lower_loop;
-    int best = steps;
-    for (int k = options->acquire_max_loss ? 1 : steps; k <= steps; k++)
-        if (!isfinite(losses[k - 1]))
-            return blo_fail(solver->context, BLO_ERROR_NUMERIC, "the upper loss is not finite at lower step %d", k);
-    if (options->acquire_max_loss && options->truncation) {
-        best = 1;
-        for (int k = 2; k <= steps; k++)
-            best = losses[k - 1] > losses[best - 1] ? k : best;
+/* A loss of TASK that is not finite is an error that names its step, and the task where there are several. */
+static blo_status refuse_loss(const blo_trajectory *trajectory, int task, int k) {
+    blo_context *context = trajectory->solver->context;
+    if (trajectory->tasks == 1)
+        return blo_fail(context, BLO_ERROR_NUMERIC, "the upper loss is not finite at lower step %d", k);
+    return blo_fail(context, BLO_ERROR_NUMERIC,
+                    "the upper loss of task %d (of 0 ... %d) is not finite at lower step %d", task,
+                    trajectory->tasks - 1, k);
+}
+
+/* The pessimistic step of every task among the losses [T][tasks]: the largest, the first of equals. MAX_LOSS_ITER
+ * [tasks] is written if no task fails; it may be NULL. */
+static blo_status choose(const blo_trajectory *trajectory, int *max_loss_iter) {
+    const blo_lower_options *options = &trajectory->solver->options;
+    const int steps = options->lower_loop, tasks = trajectory->tasks;
+    const double *losses = trajectory->losses;
+    for (int task = 0; task < tasks; task++)
+        for (int k = options->acquire_max_loss ? 1 : steps; k <= steps; k++)
+            if (!isfinite(losses[(k - 1) * tasks + task]))
+                return refuse_loss(trajectory, task, k);
+    for (int task = 0; task < tasks && max_loss_iter; task++) {
+        int best = options->acquire_max_loss && options->truncation ? 1 : steps;
+        for (int k = best + 1; k <= steps; k++)
+            best = losses[(k - 1) * tasks + task] > losses[(best - 1) * tasks + task] ? k : best;
+        max_loss_iter[task] = best;
     }
-    if (max_loss_iter)
-        *max_loss_iter = best;
     return BLO_OK;
 }
 
@@ -378,7 +450,7 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     if (trajectory->small) {
         blo_status status = blo_small_run(trajectory, warm);
         trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
-        return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
+        return status == BLO_OK ? choose(trajectory, max_loss_iter) : status;
     }
     bool used[BLO_MOST_LEVELS + 1];
     blo_stage steps[BLO_MOST_LEVELS + 1];
@@ -388,6 +460,8 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     blo_status status = write_start(trajectory);
     if (status == BLO_OK)
         status = blo_trajectory_hoist(trajectory, true);
+    if (status == BLO_OK)
+        status = blo_tracker_begin(trajectory);
     for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
         if (used[level])
             status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,
@@ -400,7 +474,7 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
     if (status == BLO_OK)
         status = blo_loop_observed(trajectory->loop, trajectory->losses);
-    return status == BLO_OK ? choose(solver, trajectory->losses, max_loss_iter) : status;
+    return status == BLO_OK ? choose(trajectory, max_loss_iter) : status;
 }
 
 /* The small arrays beside the loop are made first and without the solver's limit: the loop then takes what the budget
@@ -411,19 +485,31 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
     *new_warm = NULL;
     blo_status status = prepare_both(solver, data, &step, &observe);
     if (status == BLO_OK)
-        status = blo_solver_prepare(solver);
+        status = blo_solver_prepare(solver, solver->tasks);
     if (status == BLO_OK && solver->options.warm_start && !solver->warm)
         status = make_warm(solver, new_warm);
+    blo_tracker *tracker = NULL;
+    if (status == BLO_OK)
+        status = blo_tracker_find(solver, step, observe, &tracker);
     if (status == BLO_OK)
         status = blo_trajectory_reserve(trajectory, step, observe);
+    if (status == BLO_OK)
+        status = blo_batch_reserve(solver, observe);
     if (status != BLO_OK)
         return status;
     if (trajectory->state != BLO_TRAJECTORY_EMPTY)
         trajectory->state = BLO_TRAJECTORY_FAILED;
     trajectory->step = step;
     trajectory->observe = observe;
+    trajectory->tracker = tracker;
     trajectory->swept = 0;
-    status = fit_loop(trajectory, step, observe);
+    status = fit_tasks(trajectory);
+    if (status == BLO_OK)
+        status = fit_loop(trajectory, step, largest_scratch(step, observe, trajectory->tracker));
+    if (status == BLO_OK)
+        status = blo_saved_make(solver, step);
+    if (status == BLO_OK)
+        status = blo_saved_make(solver, observe);
     if (status == BLO_OK)
         status = bind_loop(trajectory, data);
     if (status == BLO_OK)
@@ -447,6 +533,8 @@ static blo_status optimize(blo_trajectory *trajectory, const blo_loop_data *data
     trajectory->state = BLO_TRAJECTORY_RAN;
     if (solver->options.warm_start && !trajectory->small)
         status = keep_warm(trajectory, warm);
+    if (status == BLO_OK)
+        status = blo_tracker_commit(trajectory);
     if (status != BLO_OK)
         goto fail;
     if (new_warm)
@@ -466,9 +554,11 @@ blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, 
         return blo_fail(solver->context, BLO_ERROR_ARGUMENT, "lower optimize: trajectory is NULL");
     if (*trajectory && (*trajectory)->solver != solver)
         return blo_fail(solver->context, BLO_ERROR_STATE, "the trajectory was made by another lower solver");
-    blo_status status =
-        blo_solver_check(solver, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
-                         (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
+    blo_status status = blo_solver_check(
+        solver, solver->tasks, 4, (blo_tensor *const[]){train_data, train_target, validate_data, validate_target},
+        (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
+    if (status == BLO_OK)
+        status = blo_solver_check_inputs(solver, solver->tasks);
     if (status != BLO_OK)
         return status;
     blo_trajectory *target = *trajectory;

@@ -5,18 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "batch.h"
 #include "hoist.h"
 #include "levels.h"
 #include "solver.h"
+#include "track.h"
 
 /* --- keys --- */
 
-blo_form blo_form_of(const blo_tensor *tensor, bool per_step) {
+blo_form blo_form_of(const blo_tensor *tensor, bool per_step, bool per_task) {
     blo_form form = {0};
     if (!tensor)
         return form;
     form.present = true;
     form.per_step = per_step;
+    form.per_task = per_task;
     form.dtype = blo_tensor_dtype(tensor);
     form.rank = blo_tensor_rank(tensor);
     for (int i = 0; i < form.rank; i++)
@@ -29,7 +32,7 @@ static bool same_form(const blo_form *a, const blo_form *b) {
         return false;
     if (!a->present)
         return true;
-    if (a->dtype != b->dtype || a->rank != b->rank || a->per_step != b->per_step)
+    if (a->dtype != b->dtype || a->rank != b->rank || a->per_step != b->per_step || a->per_task != b->per_task)
         return false;
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] != b->shape[i])
@@ -38,15 +41,15 @@ static bool same_form(const blo_form *a, const blo_form *b) {
 }
 
 static bool same_key(const blo_key *a, const blo_key *b) {
-    bool same = a->kind == b->kind && a->objective == b->objective && a->user == b->user && a->n_named == b->n_named &&
-                a->upper_form == b->upper_form && a->lower_form == b->lower_form && same_form(&a->data, &b->data) &&
-                same_form(&a->target, &b->target);
+    bool same = a->kind == b->kind && a->objective == b->objective && a->user == b->user && a->tasks == b->tasks &&
+                a->n_named == b->n_named && a->upper_form == b->upper_form && a->lower_form == b->lower_form &&
+                same_form(&a->data, &b->data) && same_form(&a->target, &b->target);
     for (int i = 0; same && i < a->n_named; i++)
         same = same_form(&a->named[i], &b->named[i]);
     return same;
 }
 
-blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user,
+blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user, int tasks,
                         const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
                         blo_key *key) {
     if (!named)
@@ -54,8 +57,9 @@ blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_obj
     *key = (blo_key){.kind = kind,
                      .objective = objective,
                      .user = user,
-                     .data = blo_form_of(data, false),
-                     .target = blo_form_of(target, false),
+                     .tasks = tasks,
+                     .data = blo_form_of(data, false, tasks > 1),
+                     .target = blo_form_of(target, false, tasks > 1),
                      .n_named = n_named,
                      .upper_form = solver->upper ? blo_model_form(solver->upper) : 0,
                      .lower_form = blo_model_form(solver->lower)};
@@ -63,8 +67,9 @@ blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_obj
     if (!key->named)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to look up an objective");
     for (int i = 0; i < n_named; i++)
-        key->named[i] = named ? blo_form_of(named[i].tensor, named[i].per_step)
-                              : blo_form_of(solver->named[i].tensor, solver->named[i].per_step);
+        key->named[i] =
+            named ? blo_form_of(named[i].tensor, named[i].per_step, named[i].per_task)
+                  : blo_form_of(solver->named[i].tensor, solver->named[i].per_step, solver->named[i].per_task);
     return BLO_OK;
 }
 
@@ -89,18 +94,24 @@ void blo_program_free(blo_program *program) {
     free(program->upper);
     free(program->initial);
     free(program->named);
+    free(program->upper_buffers);
+    free(program->lower_buffers);
     free(program->upper_slot);
     free(program->initial_slot);
     free(program->adjoint_outputs);
     blo_levels_free(program->levels);
+    blo_batch_free(program->batch);
     blo_hoist_free(program->hoist);
+    blo_tracks_free(program->tracks);
     free(program);
 }
 
+/* A program whose graph ran out of memory when more was traced is passed over and traced again: loops that ran may use
+ * its plans, so that it stays until the solver ends. */
 blo_status blo_program_get(blo_lower_solver *solver, const blo_key *key, const char *what, blo_program **program) {
     *program = NULL;
     for (blo_program *p = solver->programs; p; p = p->next)
-        if (same_key(&p->key, key)) {
+        if (same_key(&p->key, key) && blo_graph_status(p->graph) != BLO_ERROR_MEMORY) {
             *program = p;
             return BLO_OK;
         }
@@ -162,9 +173,7 @@ blo_status blo_program_plan(blo_lower_solver *solver, blo_program *program) {
     return blo_program_lower(solver, program, program->n_state, program->next_state, false, &program->plan);
 }
 
-/* The parameters and hoisted values whose gradients the program gives, in the order of their slots, after the first N
- * of WRT. */
-static void collect_slots(const blo_program *program, int n, blo_node **wrt) {
+void blo_program_collect(const blo_program *program, int n, blo_node **wrt) {
     for (int i = 0; i < program->n_upper; i++)
         if (program->upper_slot[i] >= 0)
             wrt[n++] = program->upper[i];
@@ -182,7 +191,7 @@ static blo_status trace_step_adjoint(blo_program *program, blo_node **nodes) {
     const int n = program->n_carry, n_state = program->n_state;
     blo_node **wrt = nodes, **carries = nodes + n, **results = nodes + 2 * n;
     memcpy(wrt, program->state, (size_t)n_state * sizeof *wrt);
-    collect_slots(program, n_state, wrt);
+    blo_program_collect(program, n_state, wrt);
     for (int i = 0; i < n; i++)
         carries[i] =
             blo_program_input(program, BLO_ROLE_CARRY, i, "adjoint", wrt[i]->dtype, wrt[i]->rank, wrt[i]->shape);
@@ -197,7 +206,7 @@ static blo_status trace_scalar_adjoint(blo_program *program, blo_node **nodes) {
     const int n = program->n_output;
     blo_node **wrt = nodes, **results = nodes + 2 * n;
     memcpy(wrt, program->state, (size_t)program->n_lower * sizeof *wrt);
-    collect_slots(program, program->n_lower, wrt);
+    blo_program_collect(program, program->n_lower, wrt);
     results[0] = program->value;
     blo_gradient(program->value, n - 1, wrt, results + 1);
     return blo_graph_status(program->graph);
@@ -211,7 +220,9 @@ blo_status blo_program_adjoint(blo_lower_solver *solver, blo_program *program) {
     blo_node **nodes = calloc(3 * (size_t)n, sizeof *nodes);
     if (!nodes)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to differentiate an objective");
-    blo_status status = is_step ? trace_step_adjoint(program, nodes) : trace_scalar_adjoint(program, nodes);
+    blo_status status = program->batch ? blo_batch_adjoint(program, nodes)
+                        : is_step      ? trace_step_adjoint(program, nodes)
+                                       : trace_scalar_adjoint(program, nodes);
     if (status != BLO_OK)
         blo_fail(solver->context, status, "the derivative of the %s: %s", is_step ? "lower step" : "upper objective",
                  blo_graph_error(program->graph));

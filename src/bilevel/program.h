@@ -21,7 +21,16 @@ typedef enum blo_role_kind {
     BLO_ROLE_KEPT,      /* array INDEX that the step kept (levels.h) */
     BLO_ROLE_HOISTED,   /* value INDEX of the prologue (hoist.h) */
     BLO_ROLE_COTANGENT, /* its adjoint, in the pullback */
-    BLO_ROLE_PROLOGUE   /* array INDEX that the prologue kept for the pullback */
+    BLO_ROLE_SAVED,     /* value INDEX that the prologue saved for its pullback (saved.h) */
+    /* of several tasks (batch.h) */
+    BLO_ROLE_CHOSEN,  /* max_loss_iter of each task */
+    BLO_ROLE_CARRIED, /* output INDEX of a scalar's adjoint, as it was before */
+    BLO_ROLE_NONE,    /* no plan reads it */
+    /* running statistics (track.h) */
+    BLO_ROLE_UPPER_BUFFER, /* buffer INDEX of the upper model */
+    BLO_ROLE_LOWER_BUFFER,
+    BLO_ROLE_RUNNING, /* the buffer of track INDEX as the loop has updated it */
+    BLO_ROLE_TRACKED  /* what track INDEX adds to it, computed once */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -36,6 +45,7 @@ typedef struct blo_form {
     int rank;
     int64_t shape[BLO_MAX_RANK];
     bool per_step;
+    bool per_task; /* several tasks, each with its own: an axis of tasks, after that of steps */
 } blo_form;
 
 typedef enum blo_program_kind {
@@ -50,6 +60,7 @@ typedef struct blo_key {
     blo_program_kind kind;
     blo_objective objective;
     void *user;
+    int tasks; /* at once */
     blo_form data, target;
     int n_named;
     blo_form *named; /* [n_named]: FEW, or owned */
@@ -62,13 +73,14 @@ typedef struct blo_program {
     blo_key key;
     blo_graph *graph;
     int n_state, n_upper, n_lower, n_named; /* n_upper is 0 where x is y_0 */
+    struct blo_batch *batch;                /* of several tasks; NULL: one */
     int n_roles;
     blo_role *roles; /* [n_roles], one per input of the graph */
-    /* nodes of the graph */
-    blo_node **state, **upper, **initial, **named;
+    /* nodes of the graph; of several tasks, those of all tasks */
+    blo_node **state, **upper, **initial, **named, **upper_buffers, **lower_buffers;
     blo_node *data, *target, *step;
     blo_node **next_state; /* STEP: [n_state] */
-    blo_node *value;       /* SCALAR */
+    blo_node *value;       /* SCALAR: [], of several tasks [tasks] */
     /* STEP: the carry of each parameter that the step depends on, else -1. SCALAR: the output of ADJOINT with its
      * gradient, else -1. */
     int *upper_slot, *initial_slot;
@@ -76,6 +88,7 @@ typedef struct blo_program {
     int n_output;               /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
     blo_plan *plan, *adjoint;   /* NULL until asked for; their kernels are built when they are first queued */
     struct blo_hoist *hoist;    /* what is computed once for a loop; NULL: nothing */
+    struct blo_tracks *tracks;  /* buffers that the objective tracks; NULL: none */
     struct blo_levels *levels;  /* STEP: NULL until asked for */
     blo_node **adjoint_outputs; /* [n_carry] or [n_output] nodes, as ADJOINT computes them */
 } blo_program;
@@ -85,6 +98,9 @@ struct blo_lower_solver;
 /* Finds or traces the program of KEY (borrowed, copied if kept). WHAT names the objective in error sentences. */
 blo_status blo_program_get(struct blo_lower_solver *solver, const blo_key *key, const char *what,
                            blo_program **program);
+/* The parameters and hoisted values whose gradients the program gives, in the order of their slots, after the first N
+ * of WRT. */
+void blo_program_collect(const blo_program *program, int n, blo_node **wrt);
 /* Makes the plan, or the adjoint plan, if it is not made yet. */
 blo_status blo_program_plan(struct blo_lower_solver *solver, blo_program *program);
 blo_status blo_program_adjoint(struct blo_lower_solver *solver, blo_program *program);
@@ -101,6 +117,8 @@ blo_status blo_program_trace(struct blo_lower_solver *solver, blo_program *progr
 /* Declares one more input. */
 blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype,
                             int rank, const int64_t *shape);
+/* What varies while a loop runs; returns how many. NODES [n_state + 1 + n_named]. */
+int blo_program_varying(const blo_program *program, blo_node **nodes);
 /* One lower step: gradient of f, optimizer, projection (step.c of this room). */
 void blo_trace_step(struct blo_lower_solver *solver, blo_program *program, const blo_state *state, blo_node *loss);
 

@@ -100,6 +100,11 @@ blo_status blo_small_find(blo_trajectory *trajectory, blo_small **result) {
     blo_lower_solver *solver = trajectory->solver;
     blo_loop_memory memory;
     *result = NULL;
+    if (trajectory->tasks > 1)
+        return solver->options.whole == BLO_WHOLE_ON
+                   ? blo_fail(solver->context, BLO_ERROR_UNSUPPORTED,
+                              "lower options: whole is on, but %d tasks at once are queued", trajectory->tasks)
+                   : BLO_OK;
     if (solver->options.whole == BLO_WHOLE_OFF || trajectory->step->hoist || trajectory->observe->hoist)
         return BLO_OK;
     if (!blo_loop_memory_of(trajectory->loop, &memory)) /* snapshots are thinned */

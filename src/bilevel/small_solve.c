@@ -164,12 +164,14 @@ blo_status blo_small_solve(blo_lower_solver *solver, int n, blo_optimizer *const
                            int iterations, blo_progress progress, void *user, bool *solved) {
     blo_buffer **new_warm = NULL;
     *solved = false;
-    if (solver->options.whole == BLO_WHOLE_OFF || !optimizers_fit(solver, n, optimizers))
+    if (solver->tasks > 1 || solver->options.whole == BLO_WHOLE_OFF || !optimizers_fit(solver, n, optimizers))
         return BLO_OK;
     blo_status status = blo_solver_check(
-        solver, 4,
+        solver, 1, 4,
         (blo_tensor *const[]){data->train_data, data->train_target, data->validate_data, data->validate_target},
         (const char *const[]){"train_data", "train_target", "validate_data", "validate_target"});
+    if (status == BLO_OK)
+        status = blo_solver_check_inputs(solver, 1);
     run *r = calloc(1, sizeof *r);
     if (status == BLO_OK && !r)
         status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a small problem");
@@ -182,7 +184,7 @@ blo_status blo_small_solve(blo_lower_solver *solver, int n, blo_optimizer *const
     status = blo_trajectory_new(solver, &r->trajectory);
     if (status == BLO_OK)
         status = blo_trajectory_lay_out(r->trajectory, data, &new_warm);
-    if (status != BLO_OK || !r->trajectory->small)
+    if (status != BLO_OK || !r->trajectory->small || r->trajectory->tracker) /* statistics are committed loop by loop */
         goto fail;
     status = start_warm(solver, &new_warm);
     if (status == BLO_OK)

@@ -11,14 +11,14 @@
 typedef struct blo_named_input {
     char *name;
     blo_tensor *tensor;
-    bool per_step;
+    bool per_step, per_task;
 } blo_named_input;
 
 /* Host memory that calls use for the places of arrays while they run. */
 typedef enum blo_room {
-    BLO_ROOM_STATE,    /* states, and outputs, of one run */
-    BLO_ROOM_PROLOGUE, /* outputs of a prologue, which may run while these are wanted */
-    BLO_ROOM_INPUTS,   /* of a plan, while it is prepared and queued */
+    BLO_ROOM_STATE,   /* states, and outputs, of one run */
+    BLO_ROOM_INPUTS,  /* of a plan, while it is prepared and queued */
+    BLO_ROOM_TRACKED, /* outputs of a prologue, or of what updates running statistics */
     BLO_ROOMS
 } blo_room;
 
@@ -30,17 +30,19 @@ struct blo_lower_solver {
     blo_model *upper, *lower;
     bool one_model; /* x is z */
     blo_lower_options options;
+    int tasks;            /* of loops to come */
     int n_upper, n_lower; /* parameters of the models when the solver was made; they must stay as many */
     int states;           /* optimizer arrays per lower parameter */
     blo_named_input *named;
     int n_named;
     blo_program *programs;
-    blo_store store;            /* what their plans share */
-    struct blo_small *smalls;   /* kernels that run small loops whole (small.h) */
-    blo_trajectory *latest;     /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
-    blo_buffer **warm;          /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
-    blo_buffer *number, *value; /* a step number and a scalar, for what runs outside loops */
-    blo_buffer *scratch;        /* for what does not fit the loop's */
+    blo_store store;              /* what their plans share */
+    struct blo_small *smalls;     /* kernels that run small loops whole (small.h) */
+    struct blo_tracker *trackers; /* running statistics (track.h) */
+    blo_trajectory *latest;       /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
+    blo_buffer **warm;            /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
+    blo_buffer *number, *value;   /* a step number and a scalar of each task, for what runs outside loops */
+    blo_buffer *scratch;          /* for what does not fit the loop's */
     struct {
         blo_place *places;
         int capacity;
@@ -51,7 +53,7 @@ struct blo_lower_solver {
 typedef struct blo_watched {
     blo_tensor *tensor; /* retained; NULL: none */
     uint64_t version;
-    bool per_step; /* of named inputs */
+    bool per_step, per_task; /* of named inputs */
 } blo_watched;
 
 typedef enum blo_trajectory_state {
@@ -64,6 +66,8 @@ struct blo_trajectory {
     blo_lower_solver *solver; /* holds a reference */
     blo_trajectory_state state;
     blo_loop *loop;
+    int tasks;          /* of the loop */
+    blo_buffer *chosen; /* of several tasks: max_loss_iter of each, int32 */
     /* what LOOP was made for */
     int n_state, n_carry;
     uint64_t *array_bytes; /* [n_state + n_carry] */
@@ -75,12 +79,13 @@ struct blo_trajectory {
     blo_source *observe_sources;
     blo_place *initial; /* [n_lower]: y_0 in the loop's first slot, which stays where it is */
     blo_watched train_data, train_target, validate_data, validate_target;
-    blo_watched *upper, *named;
-    int n_upper, n_named;
-    double *losses;          /* [T] */
-    struct blo_small *small; /* borrowed from the solver: the loop runs whole; NULL: it is queued */
-    int swept;               /* the step from which its kernel swept as well, and whose gradients wait; 0: none */
-    int sweep_failed;        /* 0, or where that sweep was not finite first */
+    blo_watched *upper, *named, *buffers; /* of the models' buffers those that the loop reads */
+    int n_upper, n_named, n_buffers;
+    double *losses;              /* [T][tasks] */
+    struct blo_tracker *tracker; /* borrowed from the solver; NULL: the loop tracks nothing */
+    struct blo_small *small;     /* borrowed from the solver: the loop runs whole; NULL: it is queued */
+    int swept;                   /* the step from which its kernel swept as well, and whose gradients wait; 0: none */
+    int sweep_failed;            /* 0, or where that sweep was not finite first */
     uint64_t loop_launches, sweep_launches;
     /* [n_upper + n_lower], NULL until needed: gradients of F in parameters that the step does not depend on, which need
      * no carry */
@@ -98,17 +103,21 @@ typedef struct blo_binding {
     const blo_place *state;   /* [n_state] or, where the optimizer's arrays are not read, [n_lower] */
     const blo_place *initial; /* [n_lower] */
     blo_tensor *data, *target;
-    const blo_watched *named;    /* [n_named] */
-    int32_t steps;               /* done; per-step inputs give the row before it, the first for 0 */
+    const blo_watched *named; /* [n_named] */
+    int32_t steps;            /* done; per-step inputs give that row to f, the row before it, the first for 0, to F */
     const blo_place *cotangents; /* of what is hoisted; for a pullback only */
+    int turn;                    /* of a prologue and its pullback, which see one task at a time */
+    /* of several tasks, for the adjoint only */
+    const blo_buffer *chosen;
+    const blo_place *carried; /* [n_output] */
 } blo_binding;
 
 void blo_solver_release(blo_lower_solver *solver);
 
 /* Form of TENSOR (NULL: absent). */
-blo_form blo_form_of(const blo_tensor *tensor, bool per_step);
+blo_form blo_form_of(const blo_tensor *tensor, bool per_step, bool per_task);
 /* Fills KEY for the solver's present named inputs (NAMED NULL) or those of a trajectory. blo_key_free() releases it. */
-blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user,
+blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user, int tasks,
                         const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
                         blo_key *key);
 void blo_key_free(blo_key *key);
@@ -117,8 +126,12 @@ void blo_key_free(blo_key *key);
 uint64_t blo_solver_enter(blo_lower_solver *solver);
 void blo_solver_leave(blo_lower_solver *solver, uint64_t limit);
 
-/* Fails unless the models still have their parameters and every given tensor is of the solver's context. */
-blo_status blo_solver_check(blo_lower_solver *solver, int n, blo_tensor *const *tensors, const char *const *names);
+/* Fails unless the models still have their parameters and every given tensor is of the solver's context and, where
+ * TASKS is above 1, has a first axis of tasks. */
+blo_status blo_solver_check(blo_lower_solver *solver, int tasks, int n, blo_tensor *const *tensors,
+                            const char *const *names);
+/* Fails unless every named input that is per task has TASKS. */
+blo_status blo_solver_check_inputs(blo_lower_solver *solver, int tasks);
 
 /* ROOM for N places, all empty, until it is asked for again; kept for the calls to come. NULL: no memory, which is
  * told.
@@ -128,10 +141,14 @@ blo_place *blo_solver_room(blo_lower_solver *solver, blo_room room, int n);
 /* Queues PLAN of PROGRAM once, outside a loop (evaluate.c). The latest loop lends its scratch if it is large enough. */
 blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
                            const blo_binding *binding, const blo_place *outputs);
-/* Reads the scalar that a run left in the solver's value buffer: one wait. */
-blo_status blo_solver_read_value(blo_lower_solver *solver, double *value);
-/* The buffers of a step number and a scalar, made at first use. */
-blo_status blo_solver_prepare(blo_lower_solver *solver);
+/* Reads the scalars [tasks] that a run left in the solver's value buffer: one wait. */
+blo_status blo_solver_read_values(blo_lower_solver *solver, int tasks, double *values);
+/* The buffers of a step number and of a scalar of each task, made at first use. */
+blo_status blo_solver_prepare(blo_lower_solver *solver, int tasks);
+/* Scratch of BYTES for what is queued outside a loop. */
+blo_status blo_solver_scratch(blo_lower_solver *solver, uint64_t bytes, const blo_buffer **scratch);
+/* The model's buffer that ROLE reads; NULL for every other role. */
+blo_tensor *blo_solver_buffer(const blo_lower_solver *solver, blo_role role);
 
 /* Whether METHOD's upper objective and models are SOLVER's (iapttgm.c). */
 bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver);
@@ -159,6 +176,8 @@ void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, b
 blo_status blo_trajectory_hoist(blo_trajectory *trajectory, bool observe);
 /* Places of the state after K steps, [n_state]. */
 blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *places);
+/* Reads COUNT elements of DTYPE, the models', at PLACE as doubles: one wait. */
+blo_status blo_read_doubles(blo_context *context, blo_dtype dtype, blo_place place, int64_t count, double *values);
 /* A place as something to write to. */
 blo_buffer *blo_place_target(blo_place place);
 

@@ -16,6 +16,7 @@ blo_status blo_trajectory_new(blo_lower_solver *solver, blo_trajectory **traject
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory");
     }
     made->solver = solver;
+    made->tasks = 1;
     solver->references++;
     *trajectory = made;
     return BLO_OK;
@@ -42,6 +43,7 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     blo_watch(&trajectory->validate_target, NULL);
     forget_all(trajectory->upper, trajectory->n_upper);
     forget_all(trajectory->named, trajectory->n_named);
+    forget_all(trajectory->buffers, trajectory->n_buffers);
     free(trajectory->array_bytes);
     for (int level = 0; level <= BLO_MOST_LEVELS; level++) {
         free(trajectory->step_sources[level]);
@@ -49,6 +51,7 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     }
     free(trajectory->observe_sources);
     free(trajectory->initial);
+    blo_buffer_release(trajectory->chosen);
     free(trajectory->losses);
     blo_solver_release(trajectory->solver);
     free(trajectory);
@@ -115,6 +118,10 @@ blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
             return blo_fail(solver->context, BLO_ERROR_STATE,
                             "the input '%s' has changed since the lower loop: run the loop again",
                             solver->named[i].name);
+    for (int i = 0; i < trajectory->n_buffers; i++)
+        if (!unchanged(&trajectory->buffers[i]))
+            return blo_fail(solver->context, BLO_ERROR_STATE,
+                            "a buffer that an objective reads has changed since the lower loop: run the loop again");
     if (!unchanged(&trajectory->train_data) || !unchanged(&trajectory->train_target))
         return blo_fail(solver->context, BLO_ERROR_STATE,
                         "the training data have changed since the lower loop: run the loop again");
@@ -173,28 +180,26 @@ blo_status blo_trajectory_losses(const blo_trajectory *trajectory, double *losse
     if (!trajectory)
         return BLO_ERROR_ARGUMENT;
     blo_context *context = trajectory->solver->context;
-    const int steps = trajectory->solver->options.lower_loop;
-    if (!losses || count != steps)
-        return blo_fail(context, BLO_ERROR_ARGUMENT, "the trajectory has %d losses, room for %d was given", steps,
+    const int n = trajectory->solver->options.lower_loop * trajectory->tasks;
+    if (!losses || count != n)
+        return blo_fail(context, BLO_ERROR_ARGUMENT, "the trajectory has %d losses, room for %d was given", n,
                         losses ? count : 0);
     blo_status status = check_ran(trajectory);
     if (status == BLO_OK)
-        memcpy(losses, trajectory->losses, (size_t)steps * sizeof *losses);
+        memcpy(losses, trajectory->losses, (size_t)n * sizeof *losses);
     return status;
 }
 
-/* Reads COUNT elements at PLACE as doubles: one wait. */
-static blo_status read_doubles(blo_context *context, blo_dtype dtype, blo_place place, int64_t count, double *values) {
-    if (dtype == BLO_DOUBLE)
-        return blo_buffer_read(context, place.buffer, (size_t)place.offset, (size_t)count * sizeof *values, values);
-    float *narrow = malloc((size_t)count * sizeof *narrow + 1);
-    if (!narrow)
-        return blo_fail(context, BLO_ERROR_MEMORY, "no memory to read a state");
-    blo_status status =
-        blo_buffer_read(context, place.buffer, (size_t)place.offset, (size_t)count * sizeof *narrow, narrow);
-    for (int64_t i = 0; status == BLO_OK && i < count; i++)
-        values[i] = (double)narrow[i];
-    free(narrow);
+blo_status blo_read_doubles(blo_context *context, blo_dtype dtype, blo_place place, int64_t count, double *values) {
+    const size_t n = (size_t)count, size = blo_dtype_size(dtype);
+    /* floats at the end of VALUES are widened in place from the front: none overtakes the double it becomes */
+    char *raw = (char *)values + n * (sizeof *values - size);
+    blo_status status = blo_buffer_read(context, place.buffer, (size_t)place.offset, n * size, raw);
+    for (size_t i = 0; status == BLO_OK && dtype == BLO_FLOAT && i < n; i++) {
+        float narrow;
+        memcpy(&narrow, raw + i * size, size);
+        values[i] = (double)narrow;
+    }
     return status;
 }
 
@@ -210,16 +215,16 @@ blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *nam
         return blo_fail(solver->context, BLO_ERROR_ARGUMENT,
                         at == n ? "the lower model has no parameter '%s'" : "parameter '%s': values is NULL",
                         name ? name : "(null)");
-    int64_t size = blo_tensor_count(blo_model_value_at(solver->lower, at));
+    const int64_t size = trajectory->tasks * blo_tensor_count(blo_model_value_at(solver->lower, at));
     if (count != size)
-        return blo_fail(solver->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name,
-                        (long long)size, (long long)count);
+        return blo_fail(solver->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements%s, not %lld", name,
+                        (long long)size, trajectory->tasks > 1 ? " in all tasks" : "", (long long)count);
     blo_place *places = blo_solver_room(solver, BLO_ROOM_STATE, n * (1 + solver->states));
     if (!places)
         return BLO_ERROR_MEMORY;
     blo_status status = blo_trajectory_places(trajectory, k, places);
     if (status == BLO_OK)
-        status = read_doubles(solver->context, blo_model_dtype(solver->lower), places[at], count, values);
+        status = blo_read_doubles(solver->context, blo_model_dtype(solver->lower), places[at], count, values);
     return status;
 }
 

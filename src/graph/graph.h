@@ -135,11 +135,26 @@ void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live);
 blo_status blo_graph_substitute(int m, blo_node *const *from, blo_node *const *to, int n, blo_node *const *outputs,
                                 blo_node **results);
 
+/* RESULTS[n]: the N outputs for TASKS tasks at once. TO[i], of FROM[i]'s dtype and of shape [TASKS, FROM[i]'s shape],
+ * stands in the place of FROM[i], for M nodes; everything that depends on one gets a leading axis of TASKS, what
+ * depends on none stays as it is and is shared, and a result that depends on none is broadcast to [TASKS, shape]. Task
+ * b of a result is what the output would be with TO[i][b] in the place of each FROM[i]. Derivatives are taken of the
+ * results: the adjoint of what is shared sums over the tasks. Errors: those of the graph; ARGUMENT: no task; SHAPE: a
+ * TO that does not stand for its FROM, an axis too many; UNSUPPORTED: random numbers whose counter differs from task to
+ * task. */
+blo_status blo_graph_batch(int n, blo_node *const *outputs, int m, blo_node *const *from, blo_node *const *to,
+                           int64_t tasks, blo_node **results);
+
 /* FOUND[*n_found], at most MOST: the largest values that do not depend on the M nodes VARYING (NULLs are left out)
  * among what the N outputs compute from them and from these, each of at least LEAST operations. Errors: MEMORY (the
  * graph's). */
 blo_status blo_graph_invariants(int n, blo_node *const *outputs, int m, blo_node *const *varying, double least,
                                 int most, blo_node **found, int *n_found);
+
+/* FOUND[*n_found], at most MOST: of what the N nodes FIRST compute, the values from which the M nodes SECOND can go on
+ * and that are read sooner than computed again. Errors: MEMORY (the graph's). */
+blo_status blo_graph_shared(int n, blo_node *const *first, int m, blo_node *const *second, int most, blo_node **found,
+                            int *n_found);
 
 /* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not
  * movement, not a product), of a node, of all that the outputs depend on. */
@@ -148,8 +163,8 @@ double blo_convolution_products(const blo_node *node); /* multiplications, those
 int64_t blo_op_cost(blo_op op);
 bool blo_node_computes(const blo_node *node);
 double blo_node_flops(const blo_node *node);
-double blo_graph_flops(int n, blo_node *const *outputs);
-/* True when NODE depends on any of the M nodes ON. */
+double blo_graph_flops(int n, blo_node *const *outputs); /* no memory: the graph's error, and 0 */
+/* True when NODE depends on any of the M nodes ON. No memory: the graph's error, and true. */
 bool blo_graph_depends(const blo_node *node, int m, blo_node *const *on);
 
 #endif

@@ -143,6 +143,34 @@ static void d_reshape(blo_node *node, blo_node *g, const bool *wanted, blo_node 
     in[0] = blo_reshape(g, node->in[0]->rank, node->in[0]->shape);
 }
 
+/* V, a broadcast that is the same along AXES, without them; NULL: it is none. */
+static blo_node *without_axes(const blo_node *v, uint32_t axes) {
+    int64_t shape[BLO_MAX_RANK];
+    int map[BLO_MAX_RANK], place[BLO_MAX_RANK], rank = 0;
+    if (v->op != BLO_OP_BROADCAST)
+        return NULL;
+    for (int i = 0; i < v->rank; i++) {
+        place[i] = axes >> i & 1 ? -1 : rank;
+        if (place[i] >= 0)
+            shape[rank++] = v->shape[i];
+    }
+    for (int i = 0; i < v->in[0]->rank; i++)
+        if ((map[i] = place[v->attr.perm[i]]) < 0)
+            return NULL;
+    return blo_node_broadcast(v->in[0], rank, shape, map);
+}
+
+/* The sum of G over AXES. What G is multiplied with and is the same along them waits for the sum: what is left is
+ * cheaper to sum, and others may want that sum as well. */
+static blo_node *sum_over(blo_node *g, uint32_t axes) {
+    for (int i = 0; g && axes && g->op == BLO_OP_MUL && i < 2; i++) {
+        blo_node *factor = without_axes(g->in[i], axes);
+        if (factor)
+            return blo_mul(sum_over(g->in[1 - i], axes), factor);
+    }
+    return g ? blo_node_reduce(BLO_OP_SUM, g, axes) : NULL;
+}
+
 static void d_broadcast(blo_node *node, blo_node *g, const bool *wanted, blo_node **in) {
     (void)wanted;
     const blo_node *a = node->in[0];
@@ -150,7 +178,7 @@ static void d_broadcast(blo_node *node, blo_node *g, const bool *wanted, blo_nod
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] == node->shape[node->attr.perm[i]])
             axes &= ~(1u << node->attr.perm[i]);
-    blo_node *sum = blo_node_reduce(BLO_OP_SUM, g, axes);
+    blo_node *sum = sum_over(g, axes);
     in[0] = sum ? blo_reshape(sum, a->rank, a->shape) : NULL;
 }
 
@@ -207,50 +235,50 @@ static void d_matmul(blo_node *node, blo_node *g, const bool *wanted,
 }
 
 static const blo_op_entry table[BLO_OP_COUNT] = {
-    [BLO_OP_INPUT] = {"input", 0, false, NULL},
-    [BLO_OP_CONST] = {"const", 0, false, NULL},
-    [BLO_OP_IOTA] = {"iota", 0, false, NULL},
-    [BLO_OP_RANDOM] = {"random", 1, false, NULL},
-    [BLO_OP_CAST] = {"cast", 1, true, d_cast},
-    [BLO_OP_NEG] = {"neg", 1, true, d_neg},
-    [BLO_OP_EXP] = {"exp", 1, true, d_exp},
-    [BLO_OP_LOG] = {"log", 1, true, d_log},
-    [BLO_OP_SIN] = {"sin", 1, true, d_sin},
-    [BLO_OP_COS] = {"cos", 1, true, d_cos},
-    [BLO_OP_TANH] = {"tanh", 1, true, d_tanh},
-    [BLO_OP_SIGMOID] = {"sigmoid", 1, true, d_sigmoid},
-    [BLO_OP_SQRT] = {"sqrt", 1, true, d_sqrt},
-    [BLO_OP_STOP] = {"stop", 1, true, NULL},
-    [BLO_OP_ADD] = {"add", 2, true, d_add},
-    [BLO_OP_SUB] = {"sub", 2, true, d_sub},
-    [BLO_OP_MUL] = {"mul", 2, true, d_mul},
-    [BLO_OP_DIV] = {"div", 2, true, d_div},
-    [BLO_OP_POW] = {"pow", 2, true, d_pow},
-    [BLO_OP_MIN] = {"min", 2, true, d_min},
-    [BLO_OP_MAX] = {"max", 2, true, d_max},
-    [BLO_OP_LT] = {"less", 2, true, NULL},
-    [BLO_OP_LE] = {"less_equal", 2, true, NULL},
-    [BLO_OP_EQ] = {"equal", 2, true, NULL},
-    [BLO_OP_NE] = {"not_equal", 2, true, NULL},
-    [BLO_OP_AND] = {"and", 2, true, NULL},
-    [BLO_OP_OR] = {"or", 2, true, NULL},
-    [BLO_OP_SELECT] = {"select", 3, true, d_select},
-    [BLO_OP_SUM] = {"sum", 1, false, d_sum},
-    [BLO_OP_REDUCE_MAX] = {"reduce_max", 1, false, d_reduce_max},
-    [BLO_OP_RESHAPE] = {"reshape", 1, false, d_reshape},
-    [BLO_OP_BROADCAST] = {"broadcast", 1, false, d_broadcast},
-    [BLO_OP_PERMUTE] = {"permute", 1, false, d_permute},
-    [BLO_OP_SLICE] = {"slice", 1, false, d_slice},
-    [BLO_OP_PAD] = {"pad", 1, false, d_pad},
-    [BLO_OP_GATHER] = {"gather", 2, false, d_gather},
-    [BLO_OP_SCATTER_ADD] = {"scatter_add", 2, false, d_scatter_add},
-    [BLO_OP_MATMUL] = {"matmul", 2, false, d_matmul},
-    [BLO_OP_CONV] = {"conv", 2, false, blo_d_conv},
-    [BLO_OP_CONV_INPUT] = {"conv_input", 2, false, blo_d_conv_input},
-    [BLO_OP_CONV_WEIGHT] = {"conv_weight", 2, false, blo_d_conv_weight},
-    [BLO_OP_POOL_ARGMAX] = {"pool_argmax", 1, false, NULL},
-    [BLO_OP_POOL_TAKE] = {"pool_take", 2, false, blo_d_pool_take},
-    [BLO_OP_POOL_PUT] = {"pool_put", 2, false, blo_d_pool_put},
+    [BLO_OP_INPUT] = {"input", 0, false, NULL, NULL},
+    [BLO_OP_CONST] = {"const", 0, false, NULL, NULL},
+    [BLO_OP_IOTA] = {"iota", 0, false, NULL, NULL},
+    [BLO_OP_RANDOM] = {"random", 1, false, NULL, blo_b_random},
+    [BLO_OP_CAST] = {"cast", 1, true, d_cast, blo_b_elementwise},
+    [BLO_OP_NEG] = {"neg", 1, true, d_neg, blo_b_elementwise},
+    [BLO_OP_EXP] = {"exp", 1, true, d_exp, blo_b_elementwise},
+    [BLO_OP_LOG] = {"log", 1, true, d_log, blo_b_elementwise},
+    [BLO_OP_SIN] = {"sin", 1, true, d_sin, blo_b_elementwise},
+    [BLO_OP_COS] = {"cos", 1, true, d_cos, blo_b_elementwise},
+    [BLO_OP_TANH] = {"tanh", 1, true, d_tanh, blo_b_elementwise},
+    [BLO_OP_SIGMOID] = {"sigmoid", 1, true, d_sigmoid, blo_b_elementwise},
+    [BLO_OP_SQRT] = {"sqrt", 1, true, d_sqrt, blo_b_elementwise},
+    [BLO_OP_STOP] = {"stop", 1, true, NULL, blo_b_elementwise},
+    [BLO_OP_ADD] = {"add", 2, true, d_add, blo_b_elementwise},
+    [BLO_OP_SUB] = {"sub", 2, true, d_sub, blo_b_elementwise},
+    [BLO_OP_MUL] = {"mul", 2, true, d_mul, blo_b_elementwise},
+    [BLO_OP_DIV] = {"div", 2, true, d_div, blo_b_elementwise},
+    [BLO_OP_POW] = {"pow", 2, true, d_pow, blo_b_elementwise},
+    [BLO_OP_MIN] = {"min", 2, true, d_min, blo_b_elementwise},
+    [BLO_OP_MAX] = {"max", 2, true, d_max, blo_b_elementwise},
+    [BLO_OP_LT] = {"less", 2, true, NULL, blo_b_elementwise},
+    [BLO_OP_LE] = {"less_equal", 2, true, NULL, blo_b_elementwise},
+    [BLO_OP_EQ] = {"equal", 2, true, NULL, blo_b_elementwise},
+    [BLO_OP_NE] = {"not_equal", 2, true, NULL, blo_b_elementwise},
+    [BLO_OP_AND] = {"and", 2, true, NULL, blo_b_elementwise},
+    [BLO_OP_OR] = {"or", 2, true, NULL, blo_b_elementwise},
+    [BLO_OP_SELECT] = {"select", 3, true, d_select, blo_b_elementwise},
+    [BLO_OP_SUM] = {"sum", 1, false, d_sum, blo_b_reduction},
+    [BLO_OP_REDUCE_MAX] = {"reduce_max", 1, false, d_reduce_max, blo_b_reduction},
+    [BLO_OP_RESHAPE] = {"reshape", 1, false, d_reshape, blo_b_reshape},
+    [BLO_OP_BROADCAST] = {"broadcast", 1, false, d_broadcast, blo_b_broadcast},
+    [BLO_OP_PERMUTE] = {"permute", 1, false, d_permute, blo_b_permute},
+    [BLO_OP_SLICE] = {"slice", 1, false, d_slice, blo_b_window},
+    [BLO_OP_PAD] = {"pad", 1, false, d_pad, blo_b_window},
+    [BLO_OP_GATHER] = {"gather", 2, false, d_gather, blo_b_gather},
+    [BLO_OP_SCATTER_ADD] = {"scatter_add", 2, false, d_scatter_add, blo_b_scatter_add},
+    [BLO_OP_MATMUL] = {"matmul", 2, false, d_matmul, blo_b_matmul},
+    [BLO_OP_CONV] = {"conv", 2, false, blo_d_conv, blo_b_conv},
+    [BLO_OP_CONV_INPUT] = {"conv_input", 2, false, blo_d_conv_input, blo_b_conv},
+    [BLO_OP_CONV_WEIGHT] = {"conv_weight", 2, false, blo_d_conv_weight, blo_b_conv_weight},
+    [BLO_OP_POOL_ARGMAX] = {"pool_argmax", 1, false, NULL, blo_b_pool},
+    [BLO_OP_POOL_TAKE] = {"pool_take", 2, false, blo_d_pool_take, blo_b_pool},
+    [BLO_OP_POOL_PUT] = {"pool_put", 2, false, blo_d_pool_put, blo_b_pool},
 };
 
 const blo_op_entry *blo_op_entry_of(blo_op op) {

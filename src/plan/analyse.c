@@ -7,6 +7,7 @@ enum {
     MAX_COST = 20000,     /* operations of one element: longer expressions are cut */
     HEAVY = 8,            /* operations from which an expression with several users is worth an array */
     FEW_RESULTS = 8,      /* fewer results of a long reduction, and its operand is better evaluated apart */
+    IMAGE_AXES = 4,       /* images have as many, those of several tasks one more */
     HEAVY_IMAGE = 24,     /* the same of images, whose arrays leave the cache before they are read again */
     PARALLEL_ROWS = 64,   /* fewer rows than this, and a large result wants the reduction as an array */
     SMALL_PRODUCT = 32768 /* m * n * k up to which packing costs more than it saves */
@@ -155,16 +156,20 @@ static void describe(blo_lowering *lowering, blo_node *node) {
     if (lowering->routine && is_reduction(node) && node->count < FEW_RESULTS && !blo_reduction_is_short(node) &&
         seen(lowering, node, 0).cost >= HEAVY) /* few items, or lanes, would evaluate it all */
         materialise(lowering, node->in[0]);
-    if (node->op == BLO_OP_BROADCAST && node->rank == 4 && node->in[0]->rank == 1 &&
-        seen(lowering, node, 0).cost >= HEAVY) /* per channel of an image: once, not for every pixel */
+    /* per channel of an image: once, or where it is cheap outside the loops, not for every pixel */
+    const bool per_channel =
+        node->op == BLO_OP_BROADCAST && node->rank >= IMAGE_AXES && node->rank - node->in[0]->rank == 3;
+    if (per_channel && seen(lowering, node, 0).cost >= HEAVY)
         materialise(lowering, node->in[0]);
     if (node->op == BLO_OP_MATMUL && lowering->device->gemm == BLO_GEMM_CLBLAST && !blo_product_is_small(node))
         materialise_operands(lowering, node);
+    if (node->op == BLO_OP_CONV_WEIGHT && !blo_convolution_is_small(node)) /* it reads a plain array of its gradient */
+        materialise(lowering, node->in[1]);
     limit_leaves(lowering, node);
     for (int i = 0; i < node->n_in; i++) {
         blo_node_facts operand = seen(lowering, node, i);
         facts->leaves += operand.leaves;
-        facts->cost += operand.cost;
+        facts->cost += per_channel ? 0 : operand.cost;
         if (operand.row >= 0 && (facts->row < 0 || operand.row < facts->row))
             facts->row = operand.row;
     }
@@ -203,7 +208,7 @@ static void materialise_shared(blo_lowering *lowering) {
         blo_node *node = blo_graph_node(lowering->graph, id);
         if (!facts->live || is_trivial(node))
             continue;
-        if (facts->shared && facts->cost >= (node->rank == 4 ? HEAVY_IMAGE : HEAVY) && !facts->root)
+        if (facts->shared && facts->cost >= (node->rank >= IMAGE_AXES ? HEAVY_IMAGE : HEAVY) && !facts->root)
             materialise(lowering, node);
         for (int i = 0; i < node->n_in; i++) {
             if (facts->root || facts->owner < 0)

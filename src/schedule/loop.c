@@ -15,10 +15,16 @@ static uint64_t carry_layout(const blo_device_facts *facts, int n, const uint64_
     return total;
 }
 
+static int observed_scalars(const blo_loop_layout *layout) {
+    return layout->n_observed > 0 ? layout->n_observed : 1;
+}
+
 /* Bytes beside states and kept arrays. */
 static uint64_t fixed_bytes(const blo_device_facts *facts, const blo_loop_layout *layout) {
     return 2 * carry_layout(facts, layout->n_carry, layout->carry_bytes, NULL) + layout->scratch_bytes +
-           (uint64_t)layout->steps * (blo_dtype_size(layout->observed) + sizeof(int32_t)) + 8 * facts->base_alignment;
+           (uint64_t)layout->steps *
+               ((uint64_t)observed_scalars(layout) * blo_dtype_size(layout->observed) + sizeof(int32_t)) +
+           8 * facts->base_alignment;
 }
 
 /* How many slots for array I that steps keep. */
@@ -124,7 +130,8 @@ static blo_status allocate(blo_loop *loop, const blo_loop_layout *layout) {
     if (status == BLO_OK)
         status = allocate_carries(loop, layout);
     if (status == BLO_OK)
-        status = blo_buffer_create(context, steps * blo_dtype_size(loop->observed), &loop->values);
+        status = blo_buffer_create(context, steps * (size_t)loop->n_observed * blo_dtype_size(loop->observed),
+                                   &loop->values);
     if (status == BLO_OK)
         status = blo_buffer_create(context, (steps + 1) * sizeof(int32_t), &loop->numbers);
     if (status == BLO_OK)
@@ -157,6 +164,7 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
     loop->n_carry = layout->n_carry;
     loop->n_levels = layout->n_levels;
     loop->observed = layout->observed;
+    loop->n_observed = observed_scalars(layout);
     loop->last_stays = layout->last_stays;
     loop->recalled = loop->rewound = -1;
     blo_status status = divide(context, layout, &loop->split, &need);

@@ -10,6 +10,7 @@ struct blo_loop {
     blo_context *context;
     int steps, n_state, n_carry, n_levels;
     blo_dtype observed;
+    int n_observed;
     blo_split split;
     bool last_stays;
     blo_checkpoints checkpoints; /* if the split is thinned */
@@ -19,13 +20,15 @@ struct blo_loop {
     blo_buffer *carry[2];        /* the two sets, read and written in turn; padding between arrays is zero */
     uint64_t *carry_offsets, carry_bytes;
     int now;                                /* the set that holds the carries */
-    blo_buffer *values, *numbers, *scratch; /* o_1 … o_T; 0 … T as int32; scratch of the plans */
+    blo_buffer *values, *numbers, *scratch; /* o_1 … o_T, [n_observed] each; 0 … T as int32; scratch of the plans */
     bool begun, ran;                        /* s_0 may be written: only its slot is taken; a run was queued whole */
     bool every, any_observed;
     int recalled; /* a state that loop_state() recomputed into a slot, -1: none */
     blo_sweep sweep;
     bool *live, *live_steps; /* [steps + 1] each, of SWEEP */
     int rewound;             /* SWEEP has come down to this state, which still has its slot; -1: none */
+    blo_loop_visit visit;    /* NULL: none */
+    void *visitor;
     int n_places;
     blo_place *inputs, *outputs;
     blo_loop_report report;

@@ -2,7 +2,7 @@
  * and arrays, and nothing of objectives, models or bilevel problems.
  *
  * A loop iterates a state s = (s[0] … s[n-1]), arrays of fixed size: s_{k+1} = step(s_k, …), and may observe each new
- * state: one scalar o_k = observe(s_k, …), k = 1 … T. A sweep carries a tuple of adjoint arrays a backwards: a' =
+ * state: some scalars o_k = observe(s_k, …), k = 1 … T. A sweep carries a tuple of adjoint arrays a backwards: a' =
  * adjoint(a, s_k, …), k = K-1 … 0. */
 #ifndef BLO_SCHEDULE_SCHEDULE_H
 #define BLO_SCHEDULE_SCHEDULE_H
@@ -50,6 +50,7 @@ typedef struct blo_loop_layout {
     int n_carry;
     const uint64_t *carry_bytes; /* [n_carry]; two sets are kept */
     blo_dtype observed;          /* dtype of o_k */
+    int n_observed;              /* scalars in o_k; 0: one */
     uint64_t scratch_bytes;      /* largest of all plans that will run on the loop */
     uint64_t budget;             /* bytes for the whole pool, 0: the context's. What else is in the pool counts. */
     uint64_t spare_bytes;        /* of the budget, left to others if the least of states fits beside */
@@ -76,11 +77,17 @@ void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
 blo_place blo_loop_begin(blo_loop *loop, int i);
 
 /* Queues T steps, and the observation of every new state (OBSERVE NULL: none; EVERY false: only of s_T). Outputs of
- * STEPS (by level) are the n_state new arrays, then what is kept; the one of OBSERVE is the scalar. Never waits. Where
- * not all states fit, those that checkpoint.h names are kept. */
+ * STEPS (by level) are the n_state new arrays, then what is kept; the one of OBSERVE is o_k [n_observed]. Never waits.
+ * Where not all states fit, those that checkpoint.h names are kept. */
 blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every);
 
-/* Reads all observed values (one wait): VALUES[k-1] = o_k, NaN where not observed. */
+/* While later runs are queued, VISIT(USER, k, places of s_k [n_state]) is called for k = 0 ... T, when s_k and its
+ * observation are queued and the step after it is not: what it queues comes between. Its error ends the run. NULL:
+ * none. */
+typedef blo_status (*blo_loop_visit)(void *user, int k, const blo_place *state);
+void blo_loop_on_state(blo_loop *loop, blo_loop_visit visit, void *user);
+
+/* Reads all observed values (one wait): row k-1 of VALUES [T][n_observed] is o_k, NaN where not observed. */
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 
 /* The place of array I of s_k; recomputed with the run's STEPS (that of level 0 only) from the nearest snapshot before
@@ -104,12 +111,18 @@ blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag)
  * Errors: STATE (no run was queued whole), MEMORY, DEVICE: the carries are then lost, the states are not. */
 blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, blo_dtype dtype);
 
+/* A piece of it, from step K-1 down to UNTIL, 0 <= UNTIL < K. s_UNTIL keeps its slot, for blo_loop_rewind(): what is
+ * computed from it can be written into the carries before the next piece, from UNTIL on, is swept. The pieces together
+ * recompute what the whole sweep does. */
+blo_status blo_loop_sweep_until(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, int until,
+                                blo_dtype dtype);
+
 typedef struct blo_loop_report {
-    int slots;                 /* states that fit */
-    int snapshots;             /* states kept of the last run */
-    uint64_t state_bytes;      /* of one state */
-    uint64_t recomputed_steps; /* steps run again since the last run */
-    uint64_t run_launches, sweep_launches;
+    int slots;                                /* states that fit */
+    int snapshots;                            /* states kept of the last run */
+    uint64_t state_bytes;                     /* of one state */
+    uint64_t recomputed_steps;                /* steps run again since the last run */
+    uint64_t run_launches, sweep_launches;    /* of the last run, of the last sweep or piece of one */
     int keep_slots;                           /* steps that can keep an array at once, the one kept of most */
     const int *kept_steps;                    /* [n_levels]: steps of the last run that kept array i; of the last sweep
                                                  where states are thinned. Borrowed from the loop */

@@ -131,21 +131,28 @@ static blo_status queue_move(blo_loop *loop, const blo_stage *steps, blo_move mo
     return status;
 }
 
-/* Queues the sweep under way until it reads state UNTIL, or to its end. */
+/* Queues the sweep under way up to the adjoint that reads state UNTIL, which then keeps its slot; without ADJOINTS, up
+ * to where that one would be queued. */
 static blo_status go_on(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int until, blo_dtype dtype) {
     blo_status status = BLO_OK;
     while (status == BLO_OK) {
         blo_move move = blo_sweep_next(&loop->sweep);
-        if (move.kind == BLO_MOVE_DONE || (move.kind == BLO_MOVE_ADJOINT && move.k == until))
+        if (move.kind == BLO_MOVE_DONE)
             break;
         if (move.kind == BLO_MOVE_STEP) {
             status = queue_move(loop, steps, move);
             continue;
         }
-        status = queue_adjoint(loop, &adjoints[move.keep ? loop->split.level : 0], move.k, dtype);
+        if (adjoints) {
+            status = queue_adjoint(loop, &adjoints[move.keep ? loop->split.level : 0], move.k, dtype);
+            blo_loop_drop_kept(loop, move.k);
+        }
+        if (move.k == until)
+            break;
         give_up(loop, move.k);
-        blo_loop_drop_kept(loop, move.k);
     }
+    if (status == BLO_OK && until > 0)
+        loop->rewound = until;
     if (status != BLO_OK)
         abandon(loop);
     return status;
@@ -161,25 +168,24 @@ blo_status blo_loop_rewind(blo_loop *loop, const blo_stage *steps, int k, blo_pl
             begin_sweep(loop, k + 1);
             status = go_on(loop, steps, NULL, k, BLO_FLOAT);
         }
-        if (status == BLO_OK)
-            loop->rewound = k;
     }
     if (status == BLO_OK)
         give_places(loop, k, places);
     return status;
 }
 
-static blo_status sweep_thinned(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k,
+static blo_status sweep_thinned(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, int until,
                                 blo_dtype dtype) {
     bool under_way = loop->rewound == k;
     forget_pending(loop);
     if (!under_way)
         begin_sweep(loop, k);
-    return go_on(loop, steps, adjoints, -1, dtype);
+    return go_on(loop, steps, adjoints, until, dtype);
 }
 
-blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, blo_dtype dtype) {
-    assert(k >= 0 && k <= loop->steps);
+blo_status blo_loop_sweep_until(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, int until,
+                                blo_dtype dtype) {
+    assert(k >= 0 && k <= loop->steps && (until == 0 || (until > 0 && until < k)));
     const blo_statistics *counters = blo_context_counters(loop->context);
     uint64_t launches = counters->launches;
     blo_status status = blo_loop_check_ran(loop);
@@ -190,10 +196,14 @@ blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *steps, const blo_stag
     if (status != BLO_OK)
         return status;
     if (loop->split.thinned)
-        status = sweep_thinned(loop, steps, adjoints, k, dtype);
+        status = sweep_thinned(loop, steps, adjoints, k, until, dtype);
     else
-        for (int j = k - 1; j >= 0 && status == BLO_OK; j--)
+        for (int j = k - 1; j >= until && status == BLO_OK; j--)
             status = queue_adjoint(loop, &adjoints[blo_loop_run_level(loop, j)], j, dtype);
     loop->report.sweep_launches = counters->launches - launches;
     return status;
+}
+
+blo_status blo_loop_sweep(blo_loop *loop, const blo_stage *steps, const blo_stage *adjoints, int k, blo_dtype dtype) {
+    return blo_loop_sweep_until(loop, steps, adjoints, k, 0, dtype);
 }

@@ -111,6 +111,15 @@ def share_marks(rows, all_products):
     return found
 
 
+def above_interval(rows, workload):
+    """Our accuracy at the last checkpoint, and the lower end of the peer's 95 % interval there."""
+    curves = rows.get(workload, {}).get("curves", {})
+    if not curves.get("hoisted"):
+        return None, 0.0
+    ours, his = curves["ours"][-1], curves["hoisted"][-1]
+    return ours["accuracy"], round(his["accuracy"] - his["interval"], 4)
+
+
 def all_marks(rows, all_products):
     found = product_marks(rows) + convolution_marks(rows) + work_marks(rows)
     found.append(Mark("MLP, T = 1000 within 256 MiB", "of the time per step of T = 100 with everything kept",
@@ -125,4 +134,7 @@ def all_marks(rows, all_products):
             found.append(Mark(f"{label}: one task", peer, against(rows, workload, who, "task"), wanted))
     found.append(Mark("few-shot, T = 50", "of the time of T = 5", ratio(seconds(rows, "few-shot-5-1-T-50", "ours", "task"), seconds(rows, "few-shot-5-1", "ours", "task")),
                       1.3, at_most=True, unit=""))
+    for workload, label in (("omniglot-5-1", "Omniglot, 5-way 1-shot"), ("omniglot-20-5", "Omniglot, 20-way 5-shot")):
+        found.append(Mark(f"{label}: upper iteration of four tasks", "higher, backbone taken out by hand", against(rows, workload, "hoisted", "upper iteration"), 2.0))
+        found.append(Mark(f"{label}: accuracy after as many iterations", "above the peer's, less its 95 % interval", *above_interval(rows, workload), unit=""))
     return found + share_marks(rows, all_products)

@@ -47,25 +47,31 @@ def spread_labels(wanted, step=16.0):
     return placed
 
 
-def lines(title, x_label, y_label, series):
-    """SERIES: [(name, [(x, y), …]), …], all positive. Slope 1 is cost in proportion."""
+def lines(title, x_label, y_label, series, curve=False):
+    """SERIES: [(name, [(x, y), …]), …], all positive, on logarithmic axes: slope 1 is cost in proportion. CURVE: y is linear, and x has round ticks."""
     series = [(name, sorted(points)) for name, points in series if points]
     if not series:
         return None
     xs, ys = ([p[axis] for _, points in series for p in points] for axis in (0, 1))
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(ys) / 1.3, max(ys) * 1.3
     x_high = x_high if x_high > x_low else x_low * 2
+    if curve:
+        y_low, y_high = math.floor(10 * min(ys)) / 10, math.ceil(10 * max(ys)) / 10
+    y_ticks = [i / 10 for i in range(round(10 * y_low), round(10 * y_high) + 1)] if curve else ticks(y_low, y_high)
+    x_ticks = ticks(x_low, x_high) if curve else sorted(set(xs))
 
     def across(x):
         return LEFT + (WIDTH - LEFT - RIGHT) * math.log(x / x_low) / math.log(x_high / x_low)
 
     def up(y):
+        if curve:
+            return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - y_low) / (y_high - y_low)
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * math.log(y / y_low) / math.log(y_high / y_low)
 
     parts = []
-    for y in ticks(y_low, y_high):
+    for y in y_ticks:
         parts += [line(LEFT, up(y), WIDTH - RIGHT, up(y)), text(LEFT - 8, up(y) + 4, number(y), "end", 12)]
-    for x in sorted(set(xs)):
+    for x in x_ticks:
         parts += [line(across(x), TOP, across(x), HEIGHT - BOTTOM), text(across(x), HEIGHT - BOTTOM + 18, number(x), size=12)]
     parts += [line(LEFT, HEIGHT - BOTTOM, WIDTH - RIGHT, HEIGHT - BOTTOM, "#555555"), line(LEFT, TOP, LEFT, HEIGHT - BOTTOM, "#555555"),
               text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 12, x_label), text(18, (TOP + HEIGHT - BOTTOM) / 2, y_label, turned=True)]

@@ -10,6 +10,7 @@ from marks import all_marks, peak_kb, products_alone, ratio, seconds
 NAMES = {"ours": "clbilevel", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
          "numpy": "NumPy (OpenBLAS)", "hoisted": "PyTorch + higher, backbone out of the loop by hand",
          "naive": "PyTorch + higher, backbone in the loop"}
+NAMES_SHORT = {**NAMES, "hoisted": "PyTorch + higher"}  # beside a line of a plot
 
 
 def duration(value):
@@ -254,6 +255,28 @@ def mnist_section(rows, folder):
     return section + parts if section else (["## A real run", "", *parts] if parts else [])
 
 
+def omniglot_section(rows, folder):
+    parts = []
+    for name in ("omniglot-5-1", "omniglot-20-5"):
+        row = rows.get(name, {})
+        curves = row.get("curves", {})
+        if not curves:
+            continue
+        body = [(point["iterations"], *(cell for who in curves for cell in (
+            f"{curves[who][i]['accuracy']:.4f} ± {curves[who][i]['interval']:.4f}", duration(curves[who][i]["seconds"])) if i < len(curves[who])))
+            for i, point in enumerate(curves["ours"])]
+        head = ["upper iterations", *(cell for who in curves for cell in (f"accuracy, {NAMES[who]}", "after"))]
+        drawn = plot.lines(row["title"], "seconds of loops and sweeps", "accuracy on test classes",
+                           [(NAMES_SHORT[who], [(point["seconds"], point["accuracy"]) for point in points]) for who, points in curves.items()], curve=True)
+        (folder / f"{name}.svg").write_text(drawn, encoding="utf-8")
+        parts += [f"### {row['title']}", "", *table(head, body), f"![accuracy by time]({name}.svg)", ""]
+    words = ("`clbilevel few-shot` on the archive of real drawings, and the same run by the peer: the same first models, the same tasks, the backbone taken out of the "
+             "loop by hand. Times are of loops and sweeps at the `max_loss_iter` that occurs, the median of each run (of each part of the peer's run). Both models of every checkpoint are judged by the tool "
+             "on the same tasks of test classes, at y_T; ± is the 95 % interval.")
+    section = work_section(rows, "Omniglot", words, ("omniglot-5-1", "omniglot-20-5"))
+    return section + parts if section else []
+
+
 def growth_section(rows, folder):
     parts = []
     for group, x_label, file in (("growth in T", "lower steps T", "growth_T"), ("growth in N", "training examples N (as many for validation)", "growth_N"),
@@ -311,5 +334,5 @@ def write(folder, data):
              *work_section(rows, "Few-shot learning", "One task of random drawings: loop with F at each step and backward sweep from T, each time as in training: "
                            "parameters updated since the last task, images new. A backbone in the loop is how the paper's code has it. Results are compared "
                            "in double, then float is timed: in float a tie of a max pooling, or a relu at its corner, may fall either way.", ("few-shot-5-1", "few-shot-20-5", "few-shot-5-1-T-50")),
-             *mnist_section(rows, folder), *growth_section(rows, folder)]
+             *omniglot_section(rows, folder), *mnist_section(rows, folder), *growth_section(rows, folder)]
     (folder / "performance.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")

@@ -98,10 +98,11 @@ def run_products(w, place, rows, rounds, seconds, lock, log):
     return row
 
 
-def mnist_folder():
+def real_data(name):
+    """NAME in the folder of real data; None: it is not there."""
     for base in (os.environ.get("CLBILEVEL_TEST_DATA"), ROOT.parent / "shared" / "data"):
-        if base and pathlib.Path(base, "mnist").is_dir():
-            return pathlib.Path(base, "mnist")
+        if base and pathlib.Path(base, name).exists():
+            return pathlib.Path(base, name)
     return None
 
 
@@ -113,7 +114,7 @@ def read_run(folder):
 def run_mnist(w, place, rows, rounds, seconds, lock, log):
     """The tool's run, again and again, each beside the next block of the same run by the peer."""
     del rows
-    data, until = mnist_folder(), time.monotonic() + seconds
+    data, until = real_data("mnist"), time.monotonic() + seconds
     if not data:
         return {"note": "SKIPPED: no MNIST in CLBILEVEL_TEST_DATA/mnist or ../shared/data/mnist"}
     iterations = 60 if place.quick else 300
@@ -173,7 +174,93 @@ def mnist_row(w, result, mine, his):
     return row
 
 
-RUNNERS = {"compare": run_compare, "products": run_products, "mnist": run_mnist}
+# --- few-shot learning on real drawings ---
+
+def few_shot_command(w, place, data, *more):
+    return [str(word) for word in (place.build / "tools" / "clbilevel", "few-shot", "--data", data, "--validate-every", 0, *w.facts["options"], *more)]
+
+
+def judged(folder):
+    """{accuracy, interval} on tasks of test classes, of a run of the tool."""
+    with open(f"{folder}/result.json", encoding="utf-8") as file:
+        result = json.load(file)
+    return {"accuracy": result["test_accuracy"], "interval": result["test_interval"], "histogram": result["max_loss_iter_histogram"]}
+
+
+def run_omniglot(w, place, rows, rounds, seconds, lock, log):
+    """The tool's run up to each checkpoint, from the start each time, and beside it the peer's way from the checkpoint before, on the first run's tasks. The tool
+    judges both models of every checkpoint, on the same tasks of test classes."""
+    del rows, rounds
+    data, until = real_data("omniglot/omniglot_resized.tar.xz"), time.monotonic() + seconds
+    if not data:
+        return {"note": "SKIPPED: no Omniglot in CLBILEVEL_TEST_DATA/omniglot or ../shared/data/omniglot"}
+    checkpoints = w.facts["checkpoints"][:2] if place.quick else w.facts["checkpoints"]
+    mine, his, runs, same = [], [], [], {}
+    with tempfile.TemporaryDirectory() as folder:
+        def tool(name, *more):
+            subprocess.run(few_shot_command(w, place, data, "--output", f"{folder}/{name}", *more), stdout=subprocess.DEVNULL, stderr=log, check=True,
+                           timeout=max(1.0, until - time.monotonic()))
+            return f"{folder}/{name}"
+        def higher(name, iterations):
+            return place.peer("hoisted", "omniglot_higher.py", tool(name, "--iterations", iterations[-1], "--keep-tasks", *(() if name == "kept" else ("--dtype", "double")),
+                                                                    "--evaluate-tasks", 0), ",".join(map(str, iterations)))
+        with compare.locked(lock):
+            same = same_in_double(w, folder, higher("double", [4]), until, log)
+            peer = higher("kept", checkpoints)
+        try:
+            if peer:
+                peer.start(folder, log)
+            for k in checkpoints:
+                with compare.locked(lock):
+                    ran = tool(f"ours_{k}", "--iterations", k)
+                    told = peer.round(until) if peer else None
+                runs.append(read_run(ran))
+                mine.append({"iterations": k, **judged(ran)})
+                if told:
+                    at = f"{folder}/hoisted_{k}.safetensors"
+                    his.append({**told, "point": {"iterations": k, **judged(tool(f"hoisted_{k}", "--load", at, "--iterations", 0))}})
+                elif peer:
+                    break
+        finally:
+            if peer:
+                peer.end()
+    return omniglot_row(runs, mine, his, same)
+
+
+def same_in_double(w, folder, peer, until, log):
+    """A few upper iterations in double, where rounding does not lead two runs apart: what the report says of them."""
+    if not peer:
+        return {}
+    peer.start(folder, log)
+    try:
+        his = peer.round(until) or {"losses": [], "max_loss_iters": []}
+    finally:
+        peer.end()
+    mine = read_run(f"{folder}/double")
+    worst = compare.difference([one["upper_loss"] for one in mine], his["losses"])
+    steps = [one["max_loss_iter"] for one in mine] == his["max_loss_iters"]
+    return {"hoisted": {"losses": worst, "compared": len(mine), "of": len(mine), "steps": steps, "same": steps and worst <= w.tolerance}}
+
+
+def omniglot_row(runs, mine, his, same):
+    """Seconds of loops and sweeps of an upper iteration, the median of a run (of a block of the peer's); accuracy by iterations and by the seconds they took."""
+    def seconds_of(run):
+        return [one["seconds_loop"] + one["seconds_backward"] for one in run]
+    for point, run in zip(mine, runs):
+        point["seconds"] = sum(seconds_of(run))
+    row = {"programs": {"ours": {"times": {"upper iteration": [compare.median(seconds_of(run)) for run in runs]}}}, "same": same, "note": "",
+           "curves": {"ours": mine}}
+    if his:
+        taken = 0.0
+        for block in his:
+            taken += sum(block["each"])
+            block["point"]["seconds"] = taken
+        row["programs"]["hoisted"] = {"times": {"upper iteration": [compare.median(block["each"]) for block in his]}}
+        row["curves"]["hoisted"] = [block["point"] for block in his]
+    return row
+
+
+RUNNERS = {"compare": run_compare, "products": run_products, "mnist": run_mnist, "omniglot": run_omniglot}
 
 
 # --- all of it ---

@@ -184,6 +184,17 @@ def convolutions():
     return Workload("convolutions", "ConvNet-4's 3x3 convolutions, 64 outputs, three forms", programs, group="limits")
 
 
+def omniglot_workloads():
+    """Shown equal in double, timed in float."""
+    return [
+        Workload("omniglot-5-1", "Omniglot, 5-way 1-shot, four tasks an upper iteration, T = 10", runner="omniglot", seconds=900, group="omniglot", tolerance=1e-8,
+                 checkpoints=[10, 25, 50, 100, 200], options=["--evaluate-tasks", "400"]),
+        Workload("omniglot-20-5", "Omniglot, 20-way 5-shot, four tasks an upper iteration, T = 10, lower rate 1", runner="omniglot", seconds=1200, group="omniglot",
+                 tolerance=1e-8, checkpoints=[10, 25, 50, 100],
+                 options=["--ways", "20", "--shots", "5", "--lower-rate", "1", "--evaluate-tasks", "100"]),
+    ]
+
+
 # --- products, the real run ---
 
 # name, m, k, n, A transposed, B transposed: C[m,n] = A[m,k] B[k,n]
@@ -212,6 +223,7 @@ def all_workloads():
         Workload("mnist", "MNIST, half of 4,000 labels wrong, 300 upper iterations of 50 steps, as it comes", runner="mnist", seconds=900, group="mnist",
                  options=[]),
         Workload("mnist-no-truncation", "The same with --no-truncation", runner="mnist", seconds=900, group="mnist", options=["--no-truncation"]),
+        *omniglot_workloads(),
         *growth_workloads(),
     ]
 

@@ -23,12 +23,6 @@ static blo_node *plain(const blo_state *s, void *user) {
     return loss_of(s, features(s));
 }
 
-/* Two layers: the first is wanted again by the derivative of the second. */
-static blo_node *deep(const blo_state *s, void *user) {
-    (void)user;
-    return loss_of(s, blo_tanh(blo_model_linear(s->upper_model, "second", features(s))));
-}
-
 /* The distance to y_0, whose norm need not be computed again: z gets a gradient through it too. */
 static blo_node *with_start(const blo_state *s, void *user) {
     blo_node *start = blo_model_parameter(s->initial_model, "head.weight");
@@ -169,8 +163,6 @@ END_TEST
 typedef struct corner {
     bool one_model, warm; /* x is z; or each loop goes on from the last */
     bool thinned;         /* what is hoisted, in the least memory that will do */
-    bool deep;            /* a backbone of two layers */
-    uint64_t more;        /* bytes beside that least memory */
     int k;
 } corner;
 
@@ -187,13 +179,13 @@ static void read_all(const problem *p, const corner *c, double *to) {
                                                 to + FEATURES * HIDDEN, HIDDEN * CLASSES));
 }
 
-/* The least budget of OBJECTIVE's loops, as the refusal of a smaller one tells. */
-static uint64_t least_budget(problem *p, blo_objective objective, const blo_lower_options *options) {
+/* The least budget of plain loops, as the refusal of a smaller one tells. */
+static uint64_t least_budget(problem *p, const blo_lower_options *options) {
     blo_lower_solver *solver = NULL;
     blo_trajectory *trajectory = NULL;
     blo_lower_options small = *options;
     small.memory_budget = 1;
-    MUST(p->context, blo_lower_solver_create(objective, objective, NULL, p->upper, p->lower, &small, &solver));
+    MUST(p->context, blo_lower_solver_create(plain, plain, NULL, p->upper, p->lower, &small, &solver));
     ck_assert_int_eq(blo_lower_optimize(solver, p->data[0], p->target[0], p->data[2], p->target[2], &trajectory, NULL),
                      BLO_ERROR_BUDGET);
     const char *number = strstr(blo_context_error(p->context), "at least ");
@@ -205,7 +197,7 @@ static uint64_t least_budget(problem *p, blo_objective objective, const blo_lowe
 /* Three loops on one trajectory, the data replaced in place before the last; a sweep after each, of which the gradients
  * add up; the data's first values are put back. */
 static void run_corner(problem *p, const corner *c, bool hoisting, outcome *out) {
-    blo_objective objective = c->one_model ? own_backbone : c->deep ? deep : plain;
+    blo_objective objective = c->one_model ? own_backbone : plain;
     blo_model *lower = c->one_model ? p->upper : p->lower;
     blo_lower_solver *solver = NULL;
     blo_iapttgm *method = NULL;
@@ -218,7 +210,7 @@ static void run_corner(problem *p, const corner *c, bool hoisting, outcome *out)
     options.warm_start = c->warm;
     options.initialization_auxiliary = !c->warm;
     if (c->thinned && hoisting)
-        options.memory_budget = least_budget(p, objective, &options) + c->more;
+        options.memory_budget = least_budget(p, &options);
     MUST(p->context, blo_tensor_download(p->data[0], kept, sizeof kept));
     MUST(p->context, blo_tensor_download(p->data[1], other, sizeof other));
     MUST(p->context, blo_model_zero_gradients(p->upper));
@@ -259,28 +251,6 @@ static void compare_corner(const corner *c) {
     blo_context_destroy(context);
 }
 
-enum { MORE_BYTES = 100 << 10 }; /* room for the states, but not for a layer in an eighth of it */
-
-/* What the prologue keeps for its pullback, where there is memory, is what it would compute again. */
-START_TEST(what_is_kept_changes_no_bit) {
-    blo_context *context = open_context(0);
-    problem p;
-    outcome kept, again;
-    make(&p, context);
-    MUST(context, blo_model_add_linear(p.upper, "second", HIDDEN, HIDDEN));
-    run_corner(&p, &(corner){.deep = true, .k = 3}, true, &kept);
-    for (uint64_t i = 0; i < 2; i++) { /* the least memory; as much as the states need */
-        run_corner(&p, &(corner){.deep = true, .thinned = true, .more = i * MORE_BYTES, .k = 3}, true, &again);
-        ck_assert_uint_lt(kept.report.sweep_launches, again.report.sweep_launches);
-        ck_assert_mem_eq(kept.gradients, again.gradients, sizeof kept.gradients);
-    }
-    ck_assert_int_eq(kept.report.snapshots, again.report.snapshots);
-    ck_assert_mem_eq(kept.losses, again.losses, sizeof kept.losses);
-    destroy(&p);
-    blo_context_destroy(context);
-}
-END_TEST
-
 START_TEST(x_may_be_z) {
     compare_corner(&(corner){.one_model = true, .k = 3});
 }
@@ -297,6 +267,157 @@ START_TEST(snapshots_may_be_thinned) {
 }
 END_TEST
 
+/* --- what a prologue saves for its gradient --- */
+
+enum { IMAGES = 12, SIDE = 8, FILTERS = 6, BACKBONE = FILTERS * 9 + 3 * FILTERS + FILTERS * FILTERS * 9 + 3 * FILTERS };
+
+static blo_node *convnet(const blo_state *s, void *user) {
+    (void)user;
+    blo_node *hidden = blo_model_convnet(s->upper_model, "", s->data, 2, BLO_BLOCK_CONV_BN_RELU_POOL);
+    return blo_cross_entropy(blo_model_linear(s->lower_model, "head", hidden), s->target, BLO_REDUCE_MEAN);
+}
+
+typedef struct images {
+    blo_context *context;
+    blo_model *backbone, *head;
+    blo_tensor *x[2], *t;
+} images;
+
+static void make_images(images *p, blo_context *context) {
+    uint64_t seed = 9;
+    int32_t classes[IMAGES];
+    const int64_t features = FILTERS * (SIDE / 4) * (SIDE / 4);
+    *p = (images){.context = context};
+    MUST(context, blo_model_create(context, BLO_DOUBLE, &p->backbone));
+    MUST(context, blo_model_create(context, BLO_DOUBLE, &p->head));
+    MUST(context, blo_model_add_convnet(p->backbone, "", 1, FILTERS, 2));
+    MUST(context, blo_model_add_linear(p->head, "head", features, CLASSES));
+    for (int set = 0; set < 2; set++) {
+        double values[IMAGES * SIDE * SIDE];
+        for (int i = 0; i < IMAGES * SIDE * SIDE; i++)
+            values[i] = next_number(&seed);
+        MUST(context,
+             blo_tensor_create(context, BLO_DOUBLE, 4, (const int64_t[]){IMAGES, 1, SIDE, SIDE}, values, &p->x[set]));
+    }
+    for (int i = 0; i < IMAGES; i++)
+        classes[i] = i % CLASSES;
+    MUST(context, blo_tensor_create(context, BLO_INT32, 1, (const int64_t[]){IMAGES}, classes, &p->t));
+}
+
+static void destroy_images(images *p) {
+    blo_tensor_destroy(p->x[0]);
+    blo_tensor_destroy(p->x[1]);
+    blo_tensor_destroy(p->t);
+    blo_model_destroy(p->head);
+    blo_model_destroy(p->backbone);
+}
+
+/* A loop and a sweep from its end within BUDGET (0: no limit); the backbone's gradients, and the sweep's launches. On
+ * a refusal *LEAST is what would do. */
+static blo_status run_images(images *p, uint64_t budget, bool hoisting, double *gradients, uint64_t *launches,
+                             uint64_t *least) {
+    blo_lower_solver *solver = NULL;
+    blo_iapttgm *method = NULL;
+    blo_trajectory *trajectory = NULL;
+    blo_trajectory_report report;
+    blo_lower_options options;
+    const int k = STEPS;
+    blo_lower_options_default(&options);
+    options.lower_loop = STEPS;
+    options.memory_budget = budget;
+    options.hoisting = hoisting;
+    MUST(p->context, blo_model_zero_gradients(p->backbone));
+    MUST(p->context, blo_lower_solver_create(convnet, convnet, NULL, p->backbone, p->head, &options, &solver));
+    MUST(p->context, blo_iapttgm_create(convnet, NULL, p->backbone, p->head, &method));
+    blo_status status = blo_lower_optimize(solver, p->x[0], p->t, p->x[1], p->t, &trajectory, NULL);
+    if (status == BLO_OK) {
+        MUST(p->context, blo_iapttgm_compute_gradients(method, p->x[1], p->t, trajectory, &k, NULL));
+        blo_trajectory_describe(trajectory, &report);
+        *launches = report.sweep_launches;
+        double *at = gradients;
+        for (int i = 0; i < blo_model_count(p->backbone); i++) {
+            const char *name = blo_model_name(p->backbone, i);
+            const int64_t count = blo_tensor_count(blo_model_value(p->backbone, name));
+            MUST(p->context, blo_model_get_gradient(p->backbone, name, at, count));
+            at += count;
+        }
+        ck_assert_int_eq(at - gradients, BACKBONE);
+    } else {
+        const char *number = strstr(blo_context_error(p->context), "at least ");
+        ck_assert_ptr_nonnull(number);
+        *least = strtoull(number + strlen("at least "), NULL, 10);
+    }
+    blo_trajectory_destroy(trajectory);
+    blo_iapttgm_destroy(method);
+    blo_lower_solver_destroy(solver);
+    return status;
+}
+
+/* With room to spare the gradient of a prologue goes on from what the prologue saved, else it computes that again: to
+ * the same bits, and to the same gradients as without a prologue. */
+START_TEST(what_a_prologue_saves_changes_no_bit) {
+    blo_context *context = open_context(0);
+    images p;
+    double saved[BACKBONE], again[BACKBONE], always[BACKBONE];
+    uint64_t saved_launches = 0, again_launches = 0, ignored = 0, least = 0;
+    make_images(&p, context);
+    ck_assert_int_eq(run_images(&p, 0, true, saved, &saved_launches, NULL), BLO_OK);
+    ck_assert_int_eq(run_images(&p, 1, true, again, &ignored, &least), BLO_ERROR_BUDGET);
+    ck_assert_int_eq(run_images(&p, least, true, again, &again_launches, NULL), BLO_OK);
+    ck_assert_int_eq(run_images(&p, 0, false, always, &ignored, NULL), BLO_OK);
+    ck_assert_uint_lt(saved_launches, again_launches);
+    ck_assert_mem_eq(saved, again, sizeof saved);
+    const double size = largest_of(always, BACKBONE);
+    ck_assert_double_gt(size, 1e-6);
+    for (int i = 0; i < BACKBONE; i++)
+        ck_assert_double_eq_tol(saved[i], always[i], 1e-12 * size);
+    destroy_images(&p);
+    blo_context_destroy(context);
+}
+END_TEST
+
+/* F that no loop has seen: it hoists more than the loop's own, and wants arrays of its own. */
+static blo_node *wide(const blo_state *s, void *user) {
+    blo_node *hidden = features(s);
+    return blo_add(plain(s, user), blo_scale(loss_of(s, blo_sin(blo_scale(hidden, 3.0))), 0.5));
+}
+
+static blo_status sweep_by(problem *p, blo_objective objective, blo_trajectory *trajectory, double *gradients) {
+    const int k = 3;
+    blo_iapttgm *method = NULL;
+    MUST(p->context, blo_iapttgm_create(objective, NULL, p->upper, p->lower, &method));
+    MUST(p->context, blo_model_zero_gradients(p->upper));
+    MUST(p->context, blo_model_zero_gradients(p->lower));
+    blo_status status = blo_iapttgm_compute_gradients(method, p->data[2], p->target[2], trajectory, &k, NULL);
+    read_gradients(p, gradients);
+    blo_iapttgm_destroy(method);
+    return status;
+}
+
+START_TEST(another_objective_after_a_loop_that_took_the_whole_budget_is_refused_with_the_numbers) {
+    static double wanted[GRADIENTS], got[GRADIENTS], none[GRADIENTS];
+    problem p;
+    blo_lower_options options;
+    blo_lower_solver *solver = NULL;
+    blo_trajectory *trajectory = NULL;
+    make(&p, open_context(0));
+    blo_lower_options_default(&options);
+    options.lower_loop = STEPS;
+    options.memory_budget = least_budget(&p, &options);
+    MUST(p.context, blo_lower_solver_create(plain, plain, NULL, p.upper, p.lower, &options, &solver));
+    MUST(p.context, blo_lower_optimize(solver, p.data[0], p.target[0], p.data[2], p.target[2], &trajectory, NULL));
+    MUST(p.context, sweep_by(&p, plain, trajectory, wanted));
+    MUST_FAIL(p.context, BLO_ERROR_BUDGET, "at least ", sweep_by(&p, wide, trajectory, got));
+    ck_assert_mem_eq(got, none, sizeof got); /* nothing was added */
+    MUST(p.context, sweep_by(&p, plain, trajectory, got));
+    ck_assert_mem_eq(got, wanted, sizeof got);
+    blo_trajectory_destroy(trajectory);
+    blo_lower_solver_destroy(solver);
+    destroy(&p);
+    blo_context_destroy(p.context);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("hoisting");
     TCase *all = tcase_create("all");
@@ -304,10 +425,11 @@ int main(void) {
     tcase_add_test(all, a_backbone_is_computed_once);
     tcase_add_test(all, what_comes_from_the_start_is_pulled_back_to_it);
     tcase_add_test(all, what_depends_on_the_step_stays_in_it);
-    tcase_add_test(all, what_is_kept_changes_no_bit);
     tcase_add_test(all, x_may_be_z);
     tcase_add_test(all, loops_may_start_warm);
     tcase_add_test(all, snapshots_may_be_thinned);
+    tcase_add_test(all, what_a_prologue_saves_changes_no_bit);
+    tcase_add_test(all, another_objective_after_a_loop_that_took_the_whole_budget_is_refused_with_the_numbers);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

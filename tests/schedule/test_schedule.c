@@ -148,6 +148,95 @@ START_TEST(every_length_slots_and_end) {
 }
 END_TEST
 
+/* --- in pieces --- */
+
+/* A run, and the sweep from s_K: its state first, as where the sweep begins with something computed from it. In pieces
+ * of STRIDE steps; 0: whole. Returns the steps recomputed. */
+static uint64_t sweep_in_pieces(const scene *s, int steps, int slots, int k, int stride) {
+    static double states[MOST_STEPS + 1][N];
+    const blo_stage step = {s->step, s->step_sources}, adjoint = {s->adjoint, s->adjoint_sources};
+    double a[N];
+    blo_loop_report report;
+    blo_place place;
+    blo_loop *loop = open_loop(s, steps, slots, BLO_OK);
+    iterate(steps, states);
+    place = blo_loop_begin(loop, 0);
+    MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, sizeof states[0], states[0]));
+    MUST(blo_loop_run(loop, &step, NULL, false));
+    for (int i = 0; i < N; i++)
+        a[i] = 1 + i;
+    place = blo_loop_carry(loop, 0);
+    MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, sizeof a, a));
+    while (k > 0) {
+        const int until = stride && k > stride ? k - stride : 0;
+        MUST(blo_loop_rewind(loop, &step, k, &place));
+        check_place(place, states[k], "state before a piece from", k);
+        MUST(blo_loop_sweep_until(loop, &step, &adjoint, k, until, BLO_DOUBLE));
+        for (int j = k - 1; j >= until; j--)
+            for (int i = 0; i < N; i++)
+                a[i] = a[i] * (1 - states[j][i] * 2) * rate;
+        check_place(blo_loop_carry(loop, 0), a, "adjoint after a piece until", until);
+        k = until;
+    }
+    blo_loop_describe(loop, &report);
+    blo_loop_destroy(loop);
+    return report.recomputed_steps;
+}
+
+START_TEST(pieces_are_the_whole) {
+    scene s;
+    open_scene(&s);
+    for (int steps = 1; steps <= MOST_STEPS; steps += 4)
+        for (int slots = steps < 2 ? 2 : 3; slots <= steps + 1; slots += 2)
+            for (int k = 1; k <= steps; k += 1 + steps / 5) {
+                const uint64_t whole = sweep_in_pieces(&s, steps, slots, k, 0);
+                for (int stride = 1; stride < k; stride += 2)
+                    ck_assert_uint_eq(sweep_in_pieces(&s, steps, slots, k, stride), whole);
+            }
+    close_scene(&s);
+}
+END_TEST
+
+/* --- several scalars of each state --- */
+
+START_TEST(rows_are_observed) {
+    enum { ROWS_STEPS = 5 };
+    const int64_t shape[1] = {N};
+    const uint64_t bytes = N * sizeof(double);
+    double states[ROWS_STEPS + 1][N], observed[ROWS_STEPS][N];
+    scene s;
+    blo_graph *graph;
+    blo_plan *opposite;
+    blo_loop *loop = NULL;
+    open_scene(&s);
+    MUST(blo_graph_create(&graph));
+    blo_node *all = blo_neg(blo_graph_input(graph, "s", BLO_DOUBLE, 1, shape));
+    MUST(blo_plan_create(context, 1, &all, NULL, &opposite));
+    blo_graph_destroy(graph);
+    const blo_loop_layout layout = {.steps = ROWS_STEPS,
+                                    .n_state = 1,
+                                    .state_bytes = &bytes,
+                                    .observed = BLO_DOUBLE,
+                                    .n_observed = N,
+                                    .scratch_bytes = 4096};
+    const blo_stage step = {s.step, s.step_sources}, observe = {opposite, s.observe_sources};
+    MUST(blo_loop_create(context, &layout, &loop));
+    iterate(ROWS_STEPS, states);
+    for (int every = 1; every >= 0; every--) {
+        blo_place start = blo_loop_begin(loop, 0);
+        MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)start.buffer, start.offset, bytes, states[0]));
+        MUST(blo_loop_run(loop, &step, &observe, every));
+        MUST(blo_loop_observed(loop, &observed[0][0]));
+        for (int k = 1; k <= ROWS_STEPS; k++)
+            for (int i = 0; i < N; i++)
+                ck_assert(every || k == ROWS_STEPS ? observed[k - 1][i] == -states[k][i] : isnan(observed[k - 1][i]));
+    }
+    blo_loop_destroy(loop);
+    blo_plan_destroy(opposite);
+    close_scene(&s);
+}
+END_TEST
+
 START_TEST(too_small_a_budget_names_the_least) {
     scene s;
     open_scene(&s);
@@ -168,6 +257,8 @@ int main(void) {
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, every_length_slots_and_end);
+    tcase_add_test(tests, pieces_are_the_whole);
+    tcase_add_test(tests, rows_are_observed);
     tcase_add_test(tests, too_small_a_budget_names_the_least);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

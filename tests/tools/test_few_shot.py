@@ -54,7 +54,8 @@ class FewShot(ToolTest):
         self.assertEqual(len(rows), config["iterations"])
         self.assertEqual(result["iterations"], config["iterations"])
         self.assertEqual(sum(result["max_loss_iter_histogram"].values()), tasks)
-        self.assertEqual(result["waits"], tasks)  # one wait per lower loop
+        at_once = max(b for b in range(1, config["batch"] + 1) if config["tasks"] % b == 0)
+        self.assertEqual(result["waits"], tasks // at_once)  # one wait per lower loop
         self.assertEqual(result["upper_loss"], rows[-1]["upper_loss"])
         self.assertEqual(result["test_tasks"], config["evaluate_tasks"])
         self.assertTrue(0 <= result["test_accuracy"] <= 1)
@@ -122,6 +123,33 @@ class FewShot(ToolTest):
             self.assertLess(rows[0]["x_gradient_norm"], free[0]["x_gradient_norm"])
         wide, _ = self.check_folder(self.run_small("--clamp-per-task", 1e20))
         self.assertAlmostEqual(wide[-1]["upper_loss"], free[-1]["upper_loss"], places=5)
+
+    def test_tasks_at_once_are_tasks_one_by_one(self):
+        runs = [["--batch", 1], [], ["--batch", 2], ["--batch", 3]]  # by default all four; of three, as many as divide them: two
+        for lower in ("head", "all"):
+            rows = []
+            for batch in runs if lower == "head" else [["--batch", 1], ["--batch", 4]]:
+                run = self.run_small("--dtype", "double", "--lower", lower, "--tasks", 4, "--keep-tasks", *batch)
+                rows.append((self.check_folder(run), self.read_npy(run, "support_images.npy")))
+            (single, judged), images = rows[0]
+            for (batch, result), kept in rows[1:]:
+                self.assertEqual(kept, images)
+                self.assertEqual(result["max_loss_iter_histogram"], judged["max_loss_iter_histogram"])
+                self.assertAlmostEqual(result["test_accuracy"], judged["test_accuracy"], delta=1e-9)
+                for one, row in zip(single, batch):
+                    for key in one:
+                        if one[key] is not None and not key.startswith("seconds"):
+                            self.assertAlmostEqual(row[key], one[key], delta=1e-9 * max(1, abs(one[key])), msg=key)
+
+    def test_a_batch_that_does_not_fit_is_halved(self):
+        small = ["--dtype", "double", "--tasks", 8, "--steps", 60]
+        single, _ = self.check_folder(self.run_small(*small, "--batch", 1, "--memory", "3M"))
+        run = self.path("halved")
+        told = self.run_tool("few-shot", *SMALL, *small, "--memory", "3M", "--output", run)
+        self.assertEqual(told.returncode, 0, told.stderr)
+        self.assertIn("8 tasks at once do not fit", told.stderr)
+        for one, row in zip(single, self.read_metrics(run)):
+            self.assertAlmostEqual(row["x_gradient_norm"], one["x_gradient_norm"], delta=1e-9 * one["x_gradient_norm"])
 
     def test_the_same_seed_gives_the_same_bits(self):
         first, second, other = (self.run_small("--seed", seed, name=f"run{i}") for i, seed in enumerate((1, 1, 2)))
@@ -204,6 +232,7 @@ class FewShot(ToolTest):
         for names, options in ((["--ways", "1"], ["--ways", 1]), (["--shots", "0"], ["--shots", 0]), (["--channels", "2"], ["--channels", 2]),
                                (["--image-size", "15"], ["--image-size", 15]), (["--lower", "none"], ["--lower", "none"]),
                                (["--backbone", "vgg"], ["--backbone", "vgg"]), (["--clamp", "-1"], ["--clamp", -1]),
+                               (["--batch", "--clamp-per-task"], ["--batch", 2, "--clamp-per-task", 1]),
                                (["--no-initialization-auxiliary"], ["--lower", "all", "--no-initialization-auxiliary"])):
             self.refuses(2, names, "few-shot", *options)
         self.refuses(1, ["budget"], "few-shot", *SMALL, "--memory", "100K")

@@ -1,0 +1,27 @@
+/* What a prologue saves for its own pullback (the outputs of a backbone's convolutions, the statistics of its norms),
+ * so that the pullback need not compute it again: as much as the budget leaves room for, most operations per byte
+ * first. */
+#ifndef BLO_BILEVEL_SAVED_H
+#define BLO_BILEVEL_SAVED_H
+
+#include "hoist.h"
+
+enum { BLO_MOST_SAVED = 256 };
+
+typedef struct blo_saved {
+    int n;
+    blo_node **values, **inputs; /* [n] of the graph: as the prologue computes them, and as the pullback reads them */
+    blo_buffer **arrays;         /* [n] */
+    blo_plan *prologue,          /* the prologue's outputs, then those saved */
+        *pullback;               /* from those saved */
+    uint64_t bytes;
+} blo_saved;
+
+/* Bytes of all that PROGRAM's prologue could save; 0: nothing, or it is decided. It was prepared backward. */
+uint64_t blo_saved_bytes(const blo_program *program);
+/* Decides, the first time, how much is saved, lowers the plans and makes the arrays. A program without a hoist, or
+ * without a pullback, or in a pool without room to spare: nothing. */
+blo_status blo_saved_make(struct blo_lower_solver *solver, blo_program *program);
+void blo_saved_free(blo_saved *saved); /* NULL is allowed */
+
+#endif
