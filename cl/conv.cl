@@ -110,18 +110,22 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
             if (start > from) {
                 FOR_ROWS(TAKE)
             }
-            for (ulong n = start; n < stop; n++)
-                for (ulong p = P_FROM; p < P_TO; p++) {
-                    __global const T *restrict ap =
-                        image + (image_offset + n * x_plane + p * x_row + Q_FROM * x_column + group * channels + offset);
-                    __global const T *restrict bp = g + g_offset + g_start + n * g_plane + p * g_row + Q_FROM * g_column + lane;
-                    for (ulong q = Q_FROM; q < Q_TO; q++) {
-                        FOR_VECTORS(FETCH, 0)
-                        FOR_ROWS(STEP)
-                        ap += x_column;
-                        bp += g_column;
-                    }
+            const ulong columns = Q_TO - Q_FROM, steps = P_TO > P_FROM && Q_TO > Q_FROM ? (P_TO - P_FROM) * columns : 0;
+            const ulong x_next = x_row - (columns - 1) * x_column, g_next = g_row - (columns - 1) * g_column;
+            for (ulong n = start; n < stop; n++) {
+                __global const T *restrict ap =
+                    image + (image_offset + n * x_plane + P_FROM * x_row + Q_FROM * x_column + group * channels + offset);
+                __global const T *restrict bp = g + g_offset + g_start + n * g_plane + P_FROM * g_row + Q_FROM * g_column + lane;
+                ulong q = columns;
+                for (ulong i = 0; i < steps; i++) { /* lines are short: the step to the next one is chosen, not branched to */
+                    FOR_VECTORS(FETCH, 0)
+                    FOR_ROWS(STEP)
+                    const bool last = --q == 0;
+                    ap += last ? x_next : x_column;
+                    bp += last ? g_next : g_column;
+                    q = last ? columns : q;
                 }
+            }
             FOR_ROWS(SAVE)
         }
         start += block;
