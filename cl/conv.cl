@@ -97,7 +97,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
             const ulong p_from = FIRST_INSIDE(at_r, low_r, stride_r), q_from = FIRST_INSIDE(at_s, low_s, stride_s);
             const ulong p_to = min(height, END_INSIDE(at_r, low_r, stride_r, image_height));
             const ulong q_to = min(width, END_INSIDE(at_s, low_s, stride_s, image_width));
-            /* modulo 2^64: where nothing lies before the image, from_r and from_s are places before it */
+            /* may wrap below zero: p_from and q_from lead back into the image */
             const ulong offset = channel + (at_r - low_r) * (x_row / stride_r) + (at_s - low_s) * (x_column / stride_s);
 #else
             const ulong offset = tap / taps_s * tap_row + tap % taps_s * tap_column + channel;

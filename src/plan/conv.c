@@ -45,6 +45,11 @@ static int64_t step_cost(int64_t rows, int64_t vectors) {
     return fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
 }
 
+/* What storing a tile costs, in half cycles: whole pixels follow one another in memory, parts of pixels do not. */
+static int64_t store_cost(int64_t rows, int64_t vectors, bool whole_pixels) {
+    return rows * vectors * (whole_pixels ? 2 : 8);
+}
+
 static void set_lanes(blo_conv_choice *choice, int vector, int vectors) {
     choice->vector = vector;
     choice->vectors = vectors;
@@ -60,7 +65,7 @@ static bool fits_in_place(const blo_conv_shape *shape, int lines, int columns) {
 static int64_t choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, bool in_place,
                              blo_conv_choice *choice) {
     int vector = vector_elements(facts, shape->dtype), room = registers(facts);
-    int64_t least = INT64_MAX;
+    int64_t least = INT64_MAX, depth = shape->taps[0] * shape->taps[1] * (shape->channels / shape->groups);
     *choice = (blo_conv_choice){.ranges = 1, .in_place = in_place};
     for (int vectors = 1; vectors <= 4; vectors++)
         for (int lines = 1; lines <= MOST_LINES; lines++)
@@ -71,7 +76,9 @@ static int64_t choose_output(const blo_device_facts *facts, const blo_conv_shape
                     continue;
                 int64_t panels = shape->groups * ceil_div(ceil_div(shape->outputs, shape->groups), vector * vectors);
                 int64_t tiles = panels * ceil_div(shape->height, lines) * ceil_div(shape->width, columns);
-                int64_t cost = tiles * step_cost(lines * columns, vectors);
+                bool whole = shape->outputs == vector * vectors;
+                int64_t cost =
+                    tiles * (depth * step_cost(lines * columns, vectors) + store_cost(lines * columns, vectors, whole));
                 if (cost > least || (cost == least && lines * columns <= choice->tile_rows * choice->tile_columns))
                     continue;
                 least = cost;
