@@ -94,9 +94,11 @@ BLO_API blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const ch
  * max_loss_iter of its own; equal to loops run one after another, up to the rounding of sums over tasks. The objectives
  * stay written for one task. TASKS 1 (the default): a plain problem, whose tensors have no axis of tasks. Else data and
  * targets have a first axis of TASKS. A trajectory keeps the number it ran with. A sweep goes from the latest
- * max_loss_iter down, F is differentiated once for each different one among them; an x that the lower step reads, not
- * only what is computed from it alone, is copied for each task there. A problem of several tasks never runs whole.
- * After another number a warm-started solver starts from z again. Errors: ARGUMENT. */
+ * max_loss_iter down. Every launch is for all tasks; on a CPU what needs arrays that would leave its caches (a whole
+ * network in every step) is launched for one task after another instead. At once, F is differentiated once for each
+ * different max_loss_iter, and an x that the lower step reads, not only what is computed from it alone, is copied for
+ * each task. A problem of several tasks never runs whole. After another number a warm-started solver starts from z
+ * again. Errors: ARGUMENT. */
 BLO_API blo_status blo_lower_solver_set_tasks(blo_lower_solver *solver, int tasks);
 
 /* A named input of which each task has its own: TENSOR's axes are T if PER_STEP, then the tasks (also where that is 1),

@@ -137,7 +137,7 @@ blo_status blo_levels_make(blo_lower_solver *solver, blo_program *program) {
     candidate best[BLO_MOST_LEVELS];
     int n = 0;
     blo_status status = check_graph(solver, program);
-    if (status == BLO_OK && levels->adjoint_cost[0] < least_adjoint)
+    if (status == BLO_OK && levels->adjoint_cost[0] * program->turns < least_adjoint)
         return BLO_OK;
     if (status == BLO_OK && !find(program, levels->adjoint_cost[0], best, &n))
         status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");

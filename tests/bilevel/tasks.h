@@ -57,6 +57,13 @@ static inline blo_node *hyper_upper(const blo_state *s, void *user) {
     blo_node *decay = blo_exp(blo_model_parameter(s->upper_model, "decay"));
     return blo_add(plain(s, user), blo_mul(blo_scale(far_from_start(s), 0.01), blo_mean(decay)));
 }
+/* F is what needs most memory. */
+static inline blo_node *wide_upper(const blo_state *s, void *user) {
+    blo_node *logits = blo_model_linear(s->lower_model, "head", features_by(s->upper_model, s->data));
+    blo_node *decay = blo_exp(blo_model_parameter(s->upper_model, "decay"));
+    blo_node *wide = blo_tanh(blo_mul(blo_reshape(logits, 3, (const int64_t[]){-1, CLASSES, 1}), decay));
+    return blo_add(hyper_upper(s, user), blo_mean(wide));
+}
 static inline blo_node *learned_rate(const blo_state *s, void *user) {
     (void)user;
     return blo_exp(blo_model_parameter(s->upper_model, "rate"));
@@ -107,7 +114,7 @@ typedef struct task_case {
 
 typedef struct scene {
     const task_case *kind;
-    bool turns; /* tasks run in turns, whatever the size of their arrays */
+    double cached; /* bytes of arrays from which on tasks run in turns; negative: as the solver has it */
     blo_context *context;
     blo_model *upper, *lower;
     double *images[2];   /* [TASKS][TRAIN or VALIDATE][CHANNELS][SIDE][SIDE] */
@@ -187,7 +194,7 @@ static inline void scene_models(scene *s) {
 }
 
 static inline void open_scene(scene *s, const task_case *kind) {
-    *s = (scene){.kind = kind, .context = open_context(1)};
+    *s = (scene){.kind = kind, .cached = -1, .context = open_context(1)};
     scene_data(s);
     scene_tensors(s);
     scene_models(s);

@@ -3,6 +3,7 @@
  * memory, stays. Allocations are made to fail where the library calls them: the linker wraps malloc, calloc and
  * realloc. CLBILEVEL_TEST_ALLOCATIONS: how many are tried, spread evenly over all of them; all: every one. */
 #include "../support.h"
+#include "bilevel/solver.h"
 
 enum { EXAMPLES = 120, FEATURES = 40, HIDDEN = 60, CLASSES = 4, STEPS = 3, MOST_TASKS = 3, DEFAULT_TRIED = 60 };
 enum { GRADIENTS = 2 * HIDDEN + CLASSES * HIDDEN };
@@ -37,7 +38,8 @@ void *__wrap_realloc(void *old, size_t size) {
 /* --- the problem: a backbone that is hoisted, hidden layers that can be kept, running statistics --- */
 
 typedef struct problem {
-    int tasks; /* at once, each of as many examples less */
+    int tasks;  /* at once, each of as many examples less */
+    bool turns; /* or one after another, as where their arrays leave a CPU's cache */
     blo_context *context;
     blo_model *upper, *lower;
     blo_tensor *data, *target;
@@ -91,6 +93,8 @@ static blo_lower_solver *make_solver(const problem *p) {
     options.lower_loop = STEPS;
     MUST(p->context, blo_lower_solver_create(objective, objective, NULL, p->upper, p->lower, &options, &solver));
     MUST(p->context, blo_lower_solver_set_tasks(solver, p->tasks));
+    if (p->turns)
+        solver->cached = 0;
     return solver;
 }
 
@@ -139,6 +143,7 @@ START_TEST(any_allocation_may_fail_once) {
     const char *variable = getenv("CLBILEVEL_TEST_ALLOCATIONS");
     problem p;
     make(&p, _i == 0 ? 1 : MOST_TASKS);
+    p.turns = _i == 2;
     fail_at(&p, 0, wanted); /* its kernels are built now */
     const long made = fail_at(&p, 0, wanted);
     long tried = variable ? strcmp(variable, "all") == 0 ? made : atol(variable) : DEFAULT_TRIED;
@@ -157,7 +162,7 @@ int main(void) {
     Suite *suite = suite_create("host memory");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 600);
-    tcase_add_loop_test(all, any_allocation_may_fail_once, 0, 2); /* one task, several */
+    tcase_add_loop_test(all, any_allocation_may_fail_once, 0, 3); /* one task, several, in turns */
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

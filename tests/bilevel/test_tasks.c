@@ -6,8 +6,6 @@
 
 /* --- at once and one after another --- */
 
-/* Whether loops of several tasks run in turns: those of one solver as it decides itself, of another always, as where
- * arrays leave a CPU's cache. */
 static blo_lower_solver *open_solver(const scene *s, int tasks, uint64_t budget) {
     blo_lower_solver *solver = NULL;
     blo_lower_options options = s->options;
@@ -15,8 +13,8 @@ static blo_lower_solver *open_solver(const scene *s, int tasks, uint64_t budget)
     MUST(s->context,
          blo_lower_solver_create(s->kind->lower, s->kind->upper, NULL, s->upper, s->lower, &options, &solver));
     MUST(s->context, blo_lower_solver_set_tasks(solver, tasks));
-    if (s->turns)
-        solver->cached = 0;
+    if (s->cached >= 0)
+        solver->cached = s->cached;
     return solver;
 }
 
@@ -78,15 +76,20 @@ static void forget(blo_trajectory **trajectories) {
         blo_trajectory_destroy(trajectories[task]);
 }
 
-static void check_case(const task_case *kind, bool turns) {
+/* STEP_TURNS, F_TURNS: of the loop, on a CPU. */
+static void check_case(const task_case *kind, double cached, int step_turns, int f_turns) {
     static outcome got, wanted;
     blo_trajectory *at_once[TASKS] = {NULL}, *after[TASKS] = {NULL};
     scene s;
     open_scene(&s, kind);
-    s.turns = turns;
+    s.cached = cached;
     blo_lower_solver *one = open_solver(&s, 1, 0), *all = open_solver(&s, TASKS, 0);
     run_loops(&s, one, true, after, &wanted);
     run_loops(&s, all, false, at_once, &got);
+    if (blo_context_facts(s.context)->is_cpu) {
+        ck_assert_int_eq(at_once[0]->step->turns, step_turns);
+        ck_assert_int_eq(at_once[0]->observe->turns, f_turns);
+    }
     MUST(s.context, run_sweeps(&s, true, false, after, wanted.chosen, &wanted));
     MUST(s.context, run_sweeps(&s, false, false, at_once, got.chosen, &got));
     same_losses(kind->name, &got, &wanted);
@@ -161,12 +164,27 @@ static const task_case cases[] = {
 };
 
 START_TEST(at_once_is_one_after_another) {
-    check_case(&cases[_i], false);
+    check_case(&cases[_i], -1, 1, 1);
 }
 END_TEST
 
 START_TEST(in_turns_too) {
-    check_case(&cases[_i], true);
+    check_case(&cases[_i], 0, TASKS, TASKS);
+}
+END_TEST
+
+START_TEST(one_of_the_two_in_turns) {
+    static const task_case of_step = {.name = "f in turns",
+                                      .lower = one_lower,
+                                      .upper = one_lower,
+                                      .sides = SIDES_ONE,
+                                      .options = unhoisted},
+                           of_f = {.name = "F in turns",
+                                   .lower = hyper_lower,
+                                   .upper = wide_upper,
+                                   .options = with_learned_rate};
+    check_case(&of_step, 220e3, TASKS, 1);
+    check_case(&of_f, 150e3, 1, TASKS);
 }
 END_TEST
 
@@ -194,10 +212,11 @@ START_TEST(every_budget_gives_the_same_bits) {
     int least = STEPS + 1, ran = 0;
     bool partly_kept = false;
     open_scene(&s, &kind);
+    s.cached = _i == 0 ? -1 : 0;
     MUST(s.context, run_under(&s, 0, whole, &report));
     ck_assert_int_eq(report.snapshots, STEPS + 1);
     ck_assert_int_eq(report.kept_steps, STEPS);
-    for (uint64_t budget = 200000; budget < 6000000; budget += budget / 16) {
+    for (uint64_t budget = 200000; budget < 6000000; budget += budget / 40) {
         blo_status status = run_under(&s, budget, some, &report);
         if (status == BLO_ERROR_BUDGET)
             continue;
@@ -254,7 +273,7 @@ static void open_steep(steep *s) {
 }
 
 /* Tasks FIRST … FIRST + TASKS - 1 at once, added to the gradients. */
-static void run_steep(steep *s, int first, int tasks, const int *chosen) {
+static void run_steep(steep *s, int first, int tasks, bool turns, const int *chosen) {
     static const double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}},
                         other[TASKS][2] = {{1, 2}, {3, 1}, {0, 1}}, steepness[TASKS] = {1, 0, 0.7};
     blo_lower_solver *solver = NULL;
@@ -268,6 +287,8 @@ static void run_steep(steep *s, int first, int tasks, const int *chosen) {
                         tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, other[first])};
     MUST(s->context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s->upper, s->lower, &s->options, &solver));
     MUST(s->context, blo_lower_solver_set_tasks(solver, tasks));
+    if (turns)
+        solver->cached = 0;
     MUST(s->context, blo_iapttgm_create(steep_upper, NULL, s->upper, s->lower, &method));
     MUST(s->context, blo_lower_optimize(solver, t[0], t[1], t[2], NULL, &trajectory, NULL));
     MUST(s->context, blo_trajectory_get(trajectory, STEEP, "b", values, tasks * 2));
@@ -295,9 +316,9 @@ START_TEST(a_task_that_left_spoils_nothing) {
     steep s;
     open_steep(&s);
     for (int task = 0; task < TASKS; task++)
-        run_steep(&s, task, 1, chosen + task);
+        run_steep(&s, task, 1, false, chosen + task);
     read_steep(&s, wanted);
-    run_steep(&s, 0, TASKS, chosen);
+    run_steep(&s, 0, TASKS, _i != 0, chosen);
     read_steep(&s, got);
     for (int i = 0; i < 6; i++) {
         ck_assert(isfinite(wanted[i]));
@@ -402,6 +423,7 @@ START_TEST(every_task_starts_from_its_own_last_state) {
     blo_trajectory *at_once[TASKS] = {NULL}, *after[TASKS] = {NULL};
     scene s;
     open_scene(&s, &kind);
+    s.cached = _i == 0 ? -1 : 0;
     blo_lower_solver *all = open_solver(&s, TASKS, 0), *one[TASKS];
     for (int task = 0; task < TASKS; task++)
         one[task] = open_solver(&s, 1, 0);
@@ -473,6 +495,8 @@ static void run_tracked(const scene *s, bool *moving, bool one, double buffers[S
     MUST(s->context,
          blo_lower_solver_create(tracked_lower, tracked_upper, moving, s->upper, s->lower, &s->options, &solver));
     MUST(s->context, blo_lower_solver_set_tasks(solver, one ? 1 : TASKS));
+    if (s->cached >= 0)
+        solver->cached = s->cached;
     for (int round = 0; round < 2; round++)
         for (int task = 0; task < (one ? TASKS : 1); task++) {
             blo_tensor *const *t = one ? s->one[task] : s->all;
@@ -488,6 +512,7 @@ START_TEST(running_statistics_follow_one_task_after_another) {
     double wanted[STATISTICS], got[STATISTICS];
     scene s;
     open_scene(&s, &backbone);
+    s.cached = _i == 0 ? -1 : 0;
     MUST(s.context, blo_model_add_buffer(s.upper, "features", 1, (const int64_t[]){FEATURES}));
     MUST(s.context, blo_model_add_buffer(s.lower, "logits", 1, (const int64_t[]){CLASSES}));
     for (int hoisting = 0; hoisting < 2; hoisting++)
@@ -673,12 +698,13 @@ int main(void) {
     tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, at_once_is_one_after_another, 0, sizeof cases / sizeof cases[0]);
     tcase_add_loop_test(all, in_turns_too, 0, sizeof cases / sizeof cases[0]);
-    tcase_add_test(all, every_budget_gives_the_same_bits);
-    tcase_add_test(all, a_task_that_left_spoils_nothing);
+    tcase_add_test(all, one_of_the_two_in_turns);
+    tcase_add_loop_test(all, every_budget_gives_the_same_bits, 0, 2); /* at once, in turns */
+    tcase_add_loop_test(all, a_task_that_left_spoils_nothing, 0, 2);  /* at once, in turns */
     tcase_add_test(all, what_is_not_finite_is_told);
     tcase_add_test(all, a_solver_changes_its_number_of_tasks);
-    tcase_add_test(all, every_task_starts_from_its_own_last_state);
-    tcase_add_test(all, running_statistics_follow_one_task_after_another);
+    tcase_add_loop_test(all, every_task_starts_from_its_own_last_state, 0, 2);        /* at once, in turns */
+    tcase_add_loop_test(all, running_statistics_follow_one_task_after_another, 0, 2); /* at once, in turns */
     tcase_add_test(all, a_batch_costs_the_launches_of_one_task);
     tcase_add_test(all, whole_iterations_tell_the_mean);
     tcase_add_test(all, mistakes_are_told);
