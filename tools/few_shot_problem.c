@@ -157,14 +157,24 @@ int few_shot_problem_batch(few_shot_problem *p, bool judge, blo_split split, int
     return set == BLO_OK ? EXIT_DONE : complain(EXIT_FAILED, "%s", blo_context_error(p->context));
 }
 
-bool few_shot_problem_halve(few_shot_problem *p, bool judge, int64_t at_once, blo_status status) {
-    if (status != BLO_ERROR_BUDGET || at_once == 1)
-        return false;
-    p->most[judge] = few_shot_at_once(at_once, at_once / 2); /* a part of each batch there was */
-    drop_solver(p, judge);
-    complain(EXIT_DONE, "%lld tasks at once do not fit into the memory; %lld at most from now on", (long long)at_once,
-             (long long)p->most[judge]);
-    return true;
+bool few_shot_problem_retry(few_shot_problem *p, bool judge, int64_t at_once, blo_status status) {
+    int64_t *refused = &p->refused[judge];
+    if (status == BLO_ERROR_BUDGET && (judge ? p->trajectory : p->judged)) {
+        drop_solver(p, !judge);
+        return true;
+    }
+    if (status == BLO_ERROR_BUDGET && at_once > 1) {
+        *refused = *refused ? *refused : at_once;
+        p->most[judge] = few_shot_at_once(at_once, at_once / 2); /* a part of each batch there was */
+        drop_solver(p, judge);
+        return true;
+    }
+    if (status == BLO_OK && *refused) {
+        complain(EXIT_DONE, "%lld %s tasks at once do not fit into the memory: %lld run at once", (long long)*refused,
+                 judge ? "validation or test" : "training", (long long)at_once);
+        *refused = 0;
+    }
+    return false;
 }
 
 /* --- the rate below --- */
