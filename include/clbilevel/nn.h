@@ -35,15 +35,29 @@ BLO_API blo_status blo_model_add_conv2d(blo_model *model, const char *name, int6
  * layer norm (the axes it normalises). */
 BLO_API blo_status blo_model_add_norm(blo_model *model, const char *name, int rank, const int64_t *shape);
 
+/* Adds a buffer [shape] of zeros: an array that belongs to the model and its files but is no parameter: it has no
+ * gradient, and no optimizer steps it. Names are unique among parameters and buffers. Errors as above. */
+BLO_API blo_status blo_model_add_buffer(blo_model *model, const char *name, int rank, const int64_t *shape);
+
+/* Running statistics, for the batch norms at or under PREFIX (NULL or "": all): every layer whose weight is a vector,
+ * as a norm's is. Adds buffers LAYER.running_mean [C] of zeros and LAYER.running_var [C] of ones, as
+ * torch.nn.BatchNorm2d has them; blo_model_batch_norm() then tracks its batch's mean and unbiased variance in them by
+ * MOMENTUM (0 to 1; 0.1 there), and in evaluation (blo_model_in_evaluation()) normalises by them. Errors: ARGUMENT (no
+ * such layer, a name that is taken), MEMORY, BUDGET, DEVICE. */
+BLO_API blo_status blo_model_add_running_statistics(blo_model *model, const char *prefix, double momentum);
+
 BLO_API void blo_model_set_forward(blo_model *model, blo_forward forward, void *user);
 
-BLO_API int blo_model_count(const blo_model *model);                        /* parameters */
-BLO_API const char *blo_model_name(const blo_model *model, int index);      /* NULL out of range */
-BLO_API blo_tensor *blo_model_value(blo_model *model, const char *name);    /* borrowed; NULL if there is none */
+BLO_API int blo_model_count(const blo_model *model);                   /* parameters */
+BLO_API const char *blo_model_name(const blo_model *model, int index); /* NULL out of range */
+BLO_API int blo_model_buffer_count(const blo_model *model);
+BLO_API const char *blo_model_buffer_name(const blo_model *model, int index); /* NULL out of range */
+/* Of a parameter or a buffer: borrowed; NULL if there is none. */
+BLO_API blo_tensor *blo_model_value(blo_model *model, const char *name);
 BLO_API blo_tensor *blo_model_gradient(blo_model *model, const char *name); /* borrowed; NULL if there is none */
 
-/* Copies COUNT host values (converted to the model's dtype) into or out of a parameter. Errors: ARGUMENT, SHAPE,
- * DEVICE. */
+/* Copies COUNT host values (converted to the model's dtype) into or out of a parameter or a buffer. Errors: ARGUMENT,
+ * SHAPE, DEVICE. */
 BLO_API blo_status blo_model_set(blo_model *model, const char *name, const double *values, int64_t count);
 BLO_API blo_status blo_model_get(blo_model *model, const char *name, double *values, int64_t count);
 BLO_API blo_status blo_model_get_gradient(blo_model *model, const char *name, double *values, int64_t count);
@@ -56,14 +70,15 @@ BLO_API blo_status blo_model_clamp(blo_model *model, double lo, double hi);
 
 /* --- models in files (safetensors) --- */
 
-/* Adds every parameter of MODEL to FILE, as PREFIX.NAME (PREFIX NULL or "": NAME), of the model's type. Waits for the
- * device. The sentence of an error is the context's. Errors: ARGUMENT, MEMORY, DEVICE, NUMERIC (flagged earlier). */
+/* Adds every parameter and buffer of MODEL to FILE, as PREFIX.NAME (PREFIX NULL or "": NAME), of the model's type.
+ * Waits for the device. The sentence of an error is the context's. Errors: ARGUMENT, MEMORY, DEVICE, NUMERIC (flagged
+ * earlier). */
 BLO_API blo_status blo_model_store(const blo_model *model, const char *prefix, blo_safetensors *file);
 
-/* Sets every parameter of MODEL from FILE's array PREFIX.NAME, converted to the model's type. All are checked before
- * the first is set: each must be there, of its shape, F32 or F64, and nothing else may be called PREFIX.something.
- * Gradients stay. Errors: FILE (what is there or lacking), SHAPE (the sentence names the parameter and both shapes),
- * DTYPE, MEMORY, DEVICE. */
+/* Sets every parameter and buffer of MODEL from FILE's array PREFIX.NAME, converted to the model's type. All are
+ * checked before the first is set: each must be there, of its shape, F32 or F64, and nothing else may be called
+ * PREFIX.something. Gradients stay. Errors: FILE (what is there or lacking), SHAPE (the sentence names the parameter
+ * and both shapes), DTYPE, MEMORY, DEVICE. */
 BLO_API blo_status blo_model_restore(blo_model *model, const char *prefix, const blo_safetensors *file);
 
 /* Both models in one file: UPPER's parameters as upper.NAME, LOWER's (the initialization) as lower.NAME; either may be
@@ -88,6 +103,20 @@ BLO_API blo_node *blo_model_parameter(const blo_bound_model *model,
                                       const char *name); /* its node; an unknown name is the graph's error */
 BLO_API blo_node *blo_model_forward(const blo_bound_model *model, blo_node *data);
 
+/* Buffer NAME's node: its value, without a derivative. An unknown name is the graph's error. */
+BLO_API blo_node *blo_model_buffer(const blo_bound_model *model, const char *name);
+/* Tracks VALUE, of the buffer's shape and dtype, in BUFFER: buffer <- (1 - MOMENTUM) * buffer + MOMENTUM * VALUE at
+ * every evaluation of f and of F in a lower loop (F: after every step, or, without acquire_max_loss, at T), in the
+ * order of the calls within one evaluation. blo_lower_optimize() commits the result once, as these updates one after
+ * another would leave it, when the loop has succeeded; a loop that fails, blo_iapttgm_compute_gradients() and
+ * evaluations outside loops leave buffers as they were. Has no part in any derivative. An objective of a loop may not
+ * read what the loop tracks. Several tasks at once leave what loops of one task after another would. MOMENTUM: 0 to 1.
+ * Errors stick to the graph: ARGUMENT, SHAPE, MEMORY. */
+BLO_API blo_status blo_model_track(const blo_bound_model *model, const char *buffer, blo_node *value, double momentum);
+/* The same model in evaluation: batch norms with running statistics normalise by them, and nothing is tracked.
+ * Borrowed; lives as long as MODEL. */
+BLO_API const blo_bound_model *blo_model_in_evaluation(const blo_bound_model *model);
+
 /* --- layers and losses: functions over nodes --- */
 /* x [...,IN], weight [OUT,IN], bias [OUT] or NULL: x weight^T + bias, [...,OUT]. */
 BLO_API blo_node *blo_linear(blo_node *x, blo_node *weight, blo_node *bias);
@@ -108,7 +137,7 @@ BLO_API blo_node *blo_normalize(blo_node *x, blo_node *mean, blo_node *variance,
 BLO_API blo_node *blo_layer_norm(blo_node *x, int n_axes, blo_node *weight, blo_node *bias, double eps);
 /* x [N,C,...], weight, bias [C]: over C / GROUPS neighbouring channels of one example. */
 BLO_API blo_node *blo_group_norm(blo_node *x, int64_t groups, blo_node *weight, blo_node *bias, double eps);
-/* The same with NAME.weight and NAME.bias of MODEL. */
+/* The same with NAME.weight and NAME.bias of MODEL; batch norm with running statistics where the model has them. */
 BLO_API blo_node *blo_model_batch_norm(const blo_bound_model *model, const char *name, blo_node *x, double eps);
 BLO_API blo_node *blo_model_layer_norm(const blo_bound_model *model, const char *name, blo_node *x, double eps);
 BLO_API blo_node *blo_model_group_norm(const blo_bound_model *model, const char *name, blo_node *x, int64_t groups,

@@ -6,6 +6,7 @@
 
 #include "hoist.h"
 #include "solver.h"
+#include "track.h"
 
 void blo_batch_free(blo_batch *batch) {
     if (!batch)
@@ -74,7 +75,7 @@ static void add_axes(const blo_lower_solver *solver, blo_program *program) {
 
 /* What is hoisted of the tasks' own inputs has an axis of tasks, the rest stays shared. Where it is hoisted task by
  * task, the prologue stays that of one task. */
-static void batch_hoisted(blo_program *program) {
+static void batch_hoisted(const blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     const blo_batch *batch = program->batch;
     const int m = batch->m;
@@ -84,7 +85,7 @@ static void batch_hoisted(blo_program *program) {
         per_task[i] = blo_graph_depends(hoist->values[i], m, batch->from);
         all = all && per_task[i];
     }
-    hoist->turns = all ? blo_hoist_turns(hoist, program->key.tasks) : 1;
+    hoist->turns = all ? blo_hoist_turns(solver, hoist, program->key.tasks) : 1;
     if (hoist->turns > 1) {
         for (int i = 0; i < hoist->n; i++)
             add_axis(program, &hoist->inputs[i]);
@@ -113,7 +114,10 @@ blo_status blo_batch_tasks(blo_lower_solver *solver, blo_program *program, const
     add_axes(solver, program);
     batch->chosen = blo_program_input(program, BLO_ROLE_CHOSEN, 0, "chosen", BLO_INT32, 1, &tasks);
     if (program->hoist && blo_graph_status(graph) == BLO_OK)
-        batch_hoisted(program);
+        batch_hoisted(solver, program);
+    if (blo_graph_status(graph) == BLO_OK)
+        blo_tracks_batch(program->tracks, batch->m, batch->from, batch->to, (int)tasks,
+                         program->hoist && program->hoist->turns > 1);
     if (blo_graph_status(graph) == BLO_OK)
         blo_graph_batch(batch->n, batch->outputs, batch->m, batch->from, batch->to, tasks, outputs);
     const blo_status status = blo_graph_status(graph);

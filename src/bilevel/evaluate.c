@@ -3,10 +3,10 @@
 
 #include "saved.h"
 #include "solver.h"
+#include "track.h"
 
-/* Scratch of BYTES: the latest loop's if it is large enough (all queued work is in order), else one of the solver's
- * own. */
-static blo_status scratch_of(blo_lower_solver *solver, uint64_t bytes, const blo_buffer **scratch) {
+/* The latest loop's scratch if it is large enough (all queued work is in order), else one of the solver's own. */
+blo_status blo_solver_scratch(blo_lower_solver *solver, uint64_t bytes, const blo_buffer **scratch) {
     const blo_trajectory *latest = solver->latest;
     if (latest && latest->loop && latest->scratch_bytes >= bytes) {
         *scratch = blo_loop_scratch(latest->loop);
@@ -37,10 +37,10 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
     case BLO_ROLE_STEP: return (blo_place){solver->number, 0};
     case BLO_ROLE_NAMED: {
         const blo_watched *named = &binding->named[role.index];
+        const int row = program->key.kind == BLO_PROGRAM_STEP ? binding->steps : binding->steps - 1;
         blo_place place = whole(named->tensor);
-        if (named->per_step && binding->steps > 0)
-            place.offset =
-                blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)(binding->steps - 1);
+        if (named->per_step && row > 0)
+            place.offset = blo_tensor_bytes(named->tensor) / (uint64_t)solver->options.lower_loop * (uint64_t)row;
         return place;
     }
     case BLO_ROLE_HOISTED: return (blo_place){program->hoist->arrays[role.index], 0};
@@ -48,6 +48,10 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
     case BLO_ROLE_CHOSEN: return (blo_place){binding->chosen, 0};
     case BLO_ROLE_CARRIED: return binding->carried[role.index];
     case BLO_ROLE_SAVED: return (blo_place){program->hoist->saved->arrays[role.index], 0};
+    case BLO_ROLE_UPPER_BUFFER:
+    case BLO_ROLE_LOWER_BUFFER: return whole(blo_solver_buffer(solver, role));
+    case BLO_ROLE_RUNNING: return program->tracks->all[role.index].from;
+    case BLO_ROLE_TRACKED: return (blo_place){program->tracks->all[role.index].array, 0};
     case BLO_ROLE_CARRY:
     case BLO_ROLE_KEPT:
     case BLO_ROLE_NONE: break;
@@ -81,7 +85,7 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
     blo_place *places = blo_solver_room(solver, BLO_ROOM_INPUTS, inputs);
     if (!places)
         return BLO_ERROR_MEMORY;
-    blo_status status = scratch_of(solver, blo_plan_scratch_bytes(plan), &scratch);
+    blo_status status = blo_solver_scratch(solver, blo_plan_scratch_bytes(plan), &scratch);
     if (status == BLO_OK)
         status = blo_buffer_write(solver->context, solver->number, 0, sizeof binding->steps, &binding->steps);
     for (int i = 0; i < inputs; i++)

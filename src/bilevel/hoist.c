@@ -6,10 +6,11 @@
 
 #include "saved.h"
 #include "solver.h"
+#include "track.h"
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
 static const double least_program = 500e3, least_value = 2e3;
-/* Bytes of an array that is still in a cache when it is read again. */
+/* Bytes of an array that is still in a CPU's cache when it is read again. */
 static const double cached = 8e6;
 
 void blo_hoist_free(blo_hoist *hoist) {
@@ -41,16 +42,6 @@ static bool reaches(blo_node *value, int n, blo_node *const *inputs) {
     return n > 0 && blo_graph_depends(value, n, inputs);
 }
 
-/* What varies while a loop runs. NODES [n_state + 1 + n_named]. */
-static int collect_varying(const blo_program *program, blo_node **nodes) {
-    int n = program->n_state;
-    memcpy(nodes, program->state, (size_t)n * sizeof *nodes);
-    nodes[n++] = program->step;
-    for (int i = 0; i < program->n_named; i++)
-        nodes[n++] = program->key.named[i].per_step ? program->named[i] : NULL;
-    return n;
-}
-
 /* Keeps of the FOUND values those that can be handed over: arrays of the models' dtype, or without a derivative. */
 static void choose(const blo_lower_solver *solver, const blo_program *program, blo_node *const *found, int n,
                    blo_hoist *hoist) {
@@ -79,7 +70,8 @@ static blo_status replace(blo_lower_solver *solver, blo_program *program, int n,
         hoist->own[i] = hoist->inputs[i];
     }
     hoist->turns = 1;
-    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK)
+    if (blo_graph_substitute(hoist->n, hoist->values, hoist->inputs, n, outputs, outputs) != BLO_OK ||
+        blo_tracks_substitute(program->tracks, hoist->n, hoist->values, hoist->inputs) != BLO_OK)
         return no_memory(solver); /* the values fit one another: nothing else can fail */
     return BLO_OK;
 }
@@ -88,8 +80,12 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
     const bool is_step = program->key.kind == BLO_PROGRAM_STEP;
     const int n = is_step ? program->n_state : 1;
     blo_node **outputs = is_step ? program->next_state : &program->value, *found[BLO_MOST_HOISTED];
-    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON ||
-        blo_graph_flops(n, outputs) * program->key.tasks < least_program)
+    if (!solver->options.hoisting || solver->options.whole == BLO_WHOLE_ON)
+        return BLO_OK;
+    const double flops = blo_graph_flops(n, outputs) * program->key.tasks;
+    if (blo_graph_status(program->graph) != BLO_OK)
+        return no_memory(solver);
+    if (flops < least_program)
         return BLO_OK;
     blo_node **varying = calloc((size_t)(program->n_state + 1 + program->n_named), sizeof *varying);
     blo_hoist *hoist = calloc(1, sizeof *hoist);
@@ -99,8 +95,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         status = no_memory(solver);
         goto done;
     }
-    status = blo_graph_invariants(n, outputs, collect_varying(program, varying), varying, least_value, BLO_MOST_HOISTED,
-                                  found, &n_found);
+    status = blo_graph_invariants(n, outputs, blo_program_varying(program, varying), varying, least_value,
+                                  BLO_MOST_HOISTED, found, &n_found);
     if (status != BLO_OK) {
         status = no_memory(solver);
         goto done;
@@ -110,7 +106,8 @@ blo_status blo_hoist_split(blo_lower_solver *solver, blo_program *program) {
         goto done;
     for (int i = 0; i < hoist->n; i++)
         hoist->uses_initial = hoist->uses_initial || reaches(hoist->values[i], program->n_lower, program->initial);
-    status = replace(solver, program, n, outputs, hoist);
+    status =
+        blo_graph_status(program->graph) == BLO_OK ? replace(solver, program, n, outputs, hoist) : no_memory(solver);
     program->hoist = hoist;
     hoist = NULL;
 done:
@@ -139,8 +136,9 @@ static double largest_bytes(int n, blo_node *const *nodes) {
     return most;
 }
 
-int blo_hoist_turns(const blo_hoist *hoist, int tasks) {
-    return largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
+int blo_hoist_turns(const blo_lower_solver *solver, const blo_hoist *hoist, int tasks) {
+    const bool cpu = blo_context_facts(solver->context)->is_cpu;
+    return cpu && largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
 }
 
 /* --- the prologue --- */
@@ -154,11 +152,27 @@ static blo_place place_of(const blo_hoist *hoist, const blo_buffer *array, int t
     return (blo_place){array, blo_buffer_bytes(array) / (uint64_t)hoist->turns * (uint64_t)turn};
 }
 
+/* Outputs of the prologue: what is hoisted, then what running statistics add to their buffers. */
+static int prologue_size(const blo_hoist *hoist, const blo_tracks *tracks) {
+    return hoist->n + (tracks ? tracks->n_once : 0);
+}
+
+blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n) {
+    const blo_hoist *hoist = program->hoist;
+    *n = prologue_size(hoist, program->tracks);
+    blo_node **outputs = calloc((size_t)(*n + room), sizeof *outputs);
+    if (!outputs)
+        return NULL;
+    memcpy(outputs, hoist->values, (size_t)hoist->n * sizeof *outputs);
+    blo_tracks_once(program->tracks, outputs + hoist->n);
+    return outputs;
+}
+
 static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *program) {
     blo_hoist *hoist = program->hoist;
     if (hoist->prologue)
         return BLO_OK;
-    blo_status status = BLO_OK;
+    blo_status status = blo_tracks_prepare(solver, program);
     for (int i = 0; i < hoist->n && status == BLO_OK; i++) {
         const size_t bytes = (size_t)bytes_of(hoist, hoist->values[i]);
         if (!hoist->arrays[i])
@@ -166,10 +180,15 @@ static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *progra
         if (status == BLO_OK && program->key.kind == BLO_PROGRAM_SCALAR && hoist->flows[i] && !hoist->cotangents[i])
             status = blo_buffer_create(solver->context, bytes, &hoist->cotangents[i]);
     }
+    int n = 0;
+    blo_node **outputs = status == BLO_OK ? blo_hoist_outputs(program, 0, &n) : NULL;
+    if (status == BLO_OK && !outputs)
+        status = no_memory(solver);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, hoist->n, hoist->values, false, &hoist->prologue);
+        status = blo_program_lower(solver, program, n, outputs, false, &hoist->prologue);
     if (status == BLO_OK)
         blo_plan_set_part(hoist->prologue, "prologue");
+    free(outputs);
     return status;
 }
 
@@ -276,6 +295,11 @@ static uint64_t stamp_of(const blo_lower_solver *solver, const blo_program *prog
     uint64_t stamp = blo_stamp(binding->data, binding->target, binding->named, program->key.n_named);
     for (int i = 0; i < program->n_upper; i++)
         stamp = stamp * prime ^ blo_tensor_version(blo_model_value_at(solver->upper, i));
+    for (int i = 0; i < blo_plan_inputs(program->hoist->prologue); i++) {
+        const blo_tensor *buffer = blo_solver_buffer(solver, program->roles[i]);
+        if (buffer && blo_plan_uses_input(program->hoist->prologue, i))
+            stamp = stamp * prime ^ blo_tensor_version(buffer);
+    }
     return stamp;
 }
 
@@ -287,17 +311,22 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const uint64_t stamp = stamp_of(solver, program, binding);
     if (hoist->is_valid && hoist->stamp == stamp && !hoist->uses_initial)
         return BLO_OK;
-    const int n_saved = hoist->saved ? hoist->saved->n : 0;
+    const int n_once = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
     blo_plan *prologue, *pullback;
-    blo_place outputs[BLO_MOST_HOISTED + BLO_MOST_SAVED]; /* the rooms are the caller's meanwhile */
+    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_once + n_saved);
     blo_binding one = *binding;
+    if (!outputs)
+        return BLO_ERROR_MEMORY;
     hoist->is_valid = false;
     blo_hoist_plans(hoist, &prologue, &pullback);
     for (one.turn = 0; one.turn < hoist->turns && status == BLO_OK; one.turn++) {
         for (int i = 0; i < hoist->n; i++)
             outputs[i] = place_of(hoist, hoist->arrays[i], one.turn);
+        blo_tracks_once_places(program->tracks, outputs + hoist->n);
+        for (int i = hoist->n; i < n_once; i++)
+            outputs[i] = place_of(hoist, outputs[i].buffer, one.turn);
         for (int i = 0; i < n_saved; i++)
-            outputs[hoist->n + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
+            outputs[n_once + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
         status = blo_program_run(solver, program, prologue, &one, outputs);
     }
     hoist->is_valid = status == BLO_OK;

@@ -37,13 +37,16 @@ typedef struct blo_hoist {
 /* Splits a program that was just traced, where that is worth it: its outputs read inputs in the place of what is
  * hoisted. PROGRAM->hoist stays NULL if nothing is. */
 blo_status blo_hoist_split(struct blo_lower_solver *solver, blo_program *program);
-/* Turns in which TASKS tasks are best hoisted: all at once as long as their arrays stay in a cache. */
-int blo_hoist_turns(const blo_hoist *hoist, int tasks);
+/* Turns in which TASKS tasks are best hoisted: on a CPU all at once only as long as their arrays stay in a cache. */
+int blo_hoist_turns(const struct blo_lower_solver *solver, const blo_hoist *hoist, int tasks);
 void blo_hoist_free(blo_hoist *hoist);
 
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a
  * hoist: nothing. */
 blo_status blo_hoist_prepare(struct blo_lower_solver *solver, blo_program *program, bool backward);
+/* The prologue's *N outputs: what is hoisted, then what running statistics add, with room for ROOM more. malloc'ed;
+ * NULL: no memory. */
+blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n);
 /* The plans that are run: those that save and read what is saved, if it is. *PULLBACK is NULL where nothing flows. */
 void blo_hoist_plans(const blo_hoist *hoist, blo_plan **prologue, blo_plan **pullback);
 /* Queues the prologue for BINDING, unless its results are there. */

@@ -65,6 +65,13 @@ static bool find(const blo_program *program, double adjoint_cost, candidate best
     return found;
 }
 
+static blo_status check_graph(const blo_lower_solver *solver, const blo_program *program) {
+    blo_status status = blo_graph_status(program->graph);
+    return status == BLO_OK ? BLO_OK
+                            : blo_fail(solver->context, status, "the derivative of the lower step: %s",
+                                       blo_graph_error(program->graph));
+}
+
 /* The plans of LEVEL: the step writes the first of KEPT beside its state, the adjoint reads them from GIVEN. */
 static blo_status lower_level(blo_lower_solver *solver, blo_program *program, int level, blo_node *const *kept,
                               blo_node *const *given) {
@@ -76,15 +83,13 @@ static blo_status lower_level(blo_lower_solver *solver, blo_program *program, in
     memcpy(nodes, program->next_state, (size_t)n_state * sizeof *nodes);
     memcpy(nodes + n_state, kept, (size_t)level * sizeof *nodes);
     blo_node **adjoint = nodes + n_state + level;
-    blo_status status = blo_graph_substitute(level, kept, given, n_carry, program->adjoint_outputs, adjoint);
-    if (status != BLO_OK)
-        blo_fail(solver->context, status, "the derivative of the lower step: %s", blo_graph_error(program->graph));
+    if (blo_graph_substitute(level, kept, given, n_carry, program->adjoint_outputs, adjoint) == BLO_OK)
+        levels->adjoint_cost[level] = blo_graph_flops(n_carry, adjoint);
+    blo_status status = check_graph(solver, program);
     if (status == BLO_OK)
         status = blo_program_lower(solver, program, n_state + level, nodes, false, &levels->steps[level]);
     if (status == BLO_OK)
         status = blo_program_lower(solver, program, n_carry, adjoint, true, &levels->adjoints[level]);
-    if (status == BLO_OK)
-        levels->adjoint_cost[level] = blo_graph_flops(n_carry, adjoint);
     free(nodes);
     return status;
 }
@@ -115,12 +120,12 @@ blo_status blo_levels_make(blo_lower_solver *solver, blo_program *program) {
     levels->adjoints[0] = program->adjoint;
     levels->step_cost = blo_graph_flops(program->n_state, program->next_state);
     levels->adjoint_cost[0] = blo_graph_flops(program->n_carry, program->adjoint_outputs);
-    if (levels->adjoint_cost[0] < least_adjoint)
-        return BLO_OK;
     candidate best[BLO_MOST_LEVELS];
-    int n;
-    blo_status status = BLO_OK;
-    if (!find(program, levels->adjoint_cost[0], best, &n))
+    int n = 0;
+    blo_status status = check_graph(solver, program);
+    if (status == BLO_OK && levels->adjoint_cost[0] < least_adjoint)
+        return BLO_OK;
+    if (status == BLO_OK && !find(program, levels->adjoint_cost[0], best, &n))
         status = blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
     if (status == BLO_OK)
         status = lower_levels(solver, program, best, n);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "small.h"
+#include "track.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
 
@@ -132,6 +133,7 @@ void blo_solver_release(blo_lower_solver *solver) {
     if (!solver || --solver->references > 0)
         return;
     blo_small_free(solver->smalls);
+    blo_tracker_free(solver->trackers);
     while (solver->programs) {
         blo_program *next = solver->programs->next;
         blo_program_free(solver->programs);
@@ -308,4 +310,11 @@ blo_status blo_solver_read_values(blo_lower_solver *solver, int tasks, double *v
     if (status == BLO_OK && tasks == 1)
         *values = one;
     return status;
+}
+
+blo_tensor *blo_solver_buffer(const blo_lower_solver *solver, blo_role role) {
+    if (role.kind != BLO_ROLE_UPPER_BUFFER && role.kind != BLO_ROLE_LOWER_BUFFER)
+        return NULL;
+    const blo_model *model = role.kind == BLO_ROLE_UPPER_BUFFER ? solver->upper : solver->lower;
+    return blo_model_entry(model, blo_model_count(model) + role.index);
 }

@@ -6,6 +6,7 @@
 #include "batch.h"
 #include "saved.h"
 #include "small.h"
+#include "track.h"
 
 /* --- programs --- */
 
@@ -15,6 +16,8 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
         status = blo_program_plan(solver, *program);
     if (status == BLO_OK) /* made now, so that its scratch is known before the loop takes what is left of the budget */
         status = blo_program_adjoint(solver, *program);
+    if (status == BLO_OK)
+        status = blo_tracks_prepare(solver, *program);
     if (status == BLO_OK)
         status = blo_hoist_prepare(solver, *program, true);
     return status;
@@ -26,8 +29,9 @@ static blo_status build_plans(const blo_trajectory *trajectory) {
     const blo_levels *levels = trajectory->step->levels;
     bool steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
     const blo_hoist *hoists[] = {trajectory->step->hoist, trajectory->observe->hoist};
-    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6] = {trajectory->observe->plan, trajectory->observe->adjoint};
-    int n = 2;
+    blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6 + BLO_TRACKER_PLANS] = {trajectory->observe->plan,
+                                                                          trajectory->observe->adjoint};
+    int n = 2 + blo_tracker_plans(trajectory->tracker, plans + 2);
     for (int i = 0; i < 2; i++) {
         if (!hoists[i])
             continue;
@@ -80,7 +84,8 @@ static uint64_t larger(uint64_t bytes, const blo_plan *plan) {
     return blo_plan_scratch_bytes(plan) > bytes ? blo_plan_scratch_bytes(plan) : bytes;
 }
 
-static uint64_t largest_scratch(const blo_program *step, const blo_program *observe) {
+static uint64_t largest_scratch(const blo_program *step, const blo_program *observe, const blo_tracker *tracker) {
+    blo_plan *plans[BLO_TRACKER_PLANS];
     uint64_t largest = larger(larger(0, observe->plan), observe->adjoint);
     const blo_hoist *hoists[] = {step->hoist, observe->hoist};
     for (int i = 0; i < 2; i++) {
@@ -91,6 +96,8 @@ static uint64_t largest_scratch(const blo_program *step, const blo_program *obse
     }
     for (int level = 0; level <= step->levels->n; level++)
         largest = larger(larger(largest, step->levels->steps[level]), step->levels->adjoints[level]);
+    for (int i = blo_tracker_plans(tracker, plans); i-- > 0;)
+        largest = larger(largest, plans[i]);
     return largest;
 }
 
@@ -194,7 +201,11 @@ static blo_source source_of(const blo_trajectory *trajectory, const blo_program 
     case BLO_ROLE_COTANGENT:
     case BLO_ROLE_SAVED:
     case BLO_ROLE_CARRIED:
+    case BLO_ROLE_RUNNING:
+    case BLO_ROLE_TRACKED:
     case BLO_ROLE_NONE: break;
+    case BLO_ROLE_UPPER_BUFFER:
+    case BLO_ROLE_LOWER_BUFFER: return fixed(blo_solver_buffer(trajectory->solver, role));
     case BLO_ROLE_UPPER: return fixed(blo_model_value_at(trajectory->solver->upper, role.index));
     case BLO_ROLE_INITIAL: return (blo_source){.kind = BLO_SOURCE_FIXED, .place = trajectory->initial[role.index]};
     case BLO_ROLE_DATA: return fixed(data->tensor);
@@ -229,6 +240,36 @@ static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program 
     return BLO_OK;
 }
 
+/* Whether anything that a loop or its sweep computes of PROGRAM reads its input. */
+static bool loop_reads(const blo_program *program, int input) {
+    const blo_hoist *hoist = program->hoist;
+    return blo_plan_uses_input(program->plan, input) || blo_plan_uses_input(program->adjoint, input) ||
+           (hoist && blo_plan_uses_input(hoist->prologue, input));
+}
+
+static blo_status watch_buffers(blo_trajectory *trajectory) {
+    const blo_lower_solver *solver = trajectory->solver;
+    const blo_program *programs[] = {trajectory->step, trajectory->observe};
+    const int most = 2 * (blo_model_buffer_count(solver->upper) + blo_model_buffer_count(solver->lower));
+    blo_watched *buffers = realloc(trajectory->buffers, ((size_t)most + 1) * sizeof *buffers);
+    if (!buffers)
+        return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a trajectory");
+    trajectory->buffers = buffers;
+    int n = 0;
+    for (int p = 0; p < 2; p++)
+        for (int i = 0; i < blo_plan_inputs(programs[p]->plan); i++) {
+            blo_tensor *buffer = blo_solver_buffer(solver, programs[p]->roles[i]);
+            if (!buffer || !loop_reads(programs[p], i))
+                continue;
+            if (n == trajectory->n_buffers)
+                buffers[trajectory->n_buffers++] = (blo_watched){0};
+            blo_watch(&buffers[n++], buffer);
+        }
+    while (n < trajectory->n_buffers)
+        blo_watch(&buffers[--trajectory->n_buffers], NULL);
+    return BLO_OK;
+}
+
 /* Remembers what the loop reads, with versions. */
 static blo_status watch_inputs(blo_trajectory *trajectory, const blo_loop_data *data) {
     const blo_lower_solver *solver = trajectory->solver;
@@ -256,7 +297,7 @@ static blo_status watch_inputs(blo_trajectory *trajectory, const blo_loop_data *
     blo_watch(&trajectory->train_target, data->train_target);
     blo_watch(&trajectory->validate_data, data->validate_data);
     blo_watch(&trajectory->validate_target, data->validate_target);
-    return BLO_OK;
+    return watch_buffers(trajectory);
 }
 
 static blo_status bind_loop(blo_trajectory *trajectory, const blo_loop_data *data) {
@@ -419,6 +460,8 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     blo_status status = write_start(trajectory);
     if (status == BLO_OK)
         status = blo_trajectory_hoist(trajectory, true);
+    if (status == BLO_OK)
+        status = blo_tracker_begin(trajectory);
     for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
         if (used[level])
             status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,
@@ -445,6 +488,9 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
         status = blo_solver_prepare(solver, solver->tasks);
     if (status == BLO_OK && solver->options.warm_start && !solver->warm)
         status = make_warm(solver, new_warm);
+    blo_tracker *tracker = NULL;
+    if (status == BLO_OK)
+        status = blo_tracker_find(solver, step, observe, &tracker);
     if (status == BLO_OK)
         status = blo_trajectory_reserve(trajectory, step, observe);
     if (status == BLO_OK)
@@ -455,10 +501,11 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
         trajectory->state = BLO_TRAJECTORY_FAILED;
     trajectory->step = step;
     trajectory->observe = observe;
+    trajectory->tracker = tracker;
     trajectory->swept = 0;
     status = fit_tasks(trajectory);
     if (status == BLO_OK)
-        status = fit_loop(trajectory, step, largest_scratch(step, observe));
+        status = fit_loop(trajectory, step, largest_scratch(step, observe, trajectory->tracker));
     if (status == BLO_OK)
         status = blo_saved_make(solver, step);
     if (status == BLO_OK)
@@ -486,6 +533,8 @@ static blo_status optimize(blo_trajectory *trajectory, const blo_loop_data *data
     trajectory->state = BLO_TRAJECTORY_RAN;
     if (solver->options.warm_start && !trajectory->small)
         status = keep_warm(trajectory, warm);
+    if (status == BLO_OK)
+        status = blo_tracker_commit(trajectory);
     if (status != BLO_OK)
         goto fail;
     if (new_warm)

@@ -9,6 +9,7 @@
 #include "hoist.h"
 #include "levels.h"
 #include "solver.h"
+#include "track.h"
 
 /* --- keys --- */
 
@@ -93,19 +94,24 @@ void blo_program_free(blo_program *program) {
     free(program->upper);
     free(program->initial);
     free(program->named);
+    free(program->upper_buffers);
+    free(program->lower_buffers);
     free(program->upper_slot);
     free(program->initial_slot);
     free(program->adjoint_outputs);
     blo_levels_free(program->levels);
     blo_batch_free(program->batch);
     blo_hoist_free(program->hoist);
+    blo_tracks_free(program->tracks);
     free(program);
 }
 
+/* A program whose graph ran out of memory when more was traced is passed over and traced again: loops that ran may use
+ * its plans, so that it stays until the solver ends. */
 blo_status blo_program_get(blo_lower_solver *solver, const blo_key *key, const char *what, blo_program **program) {
     *program = NULL;
     for (blo_program *p = solver->programs; p; p = p->next)
-        if (same_key(&p->key, key)) {
+        if (same_key(&p->key, key) && blo_graph_status(p->graph) != BLO_ERROR_MEMORY) {
             *program = p;
             return BLO_OK;
         }

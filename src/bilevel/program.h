@@ -25,7 +25,12 @@ typedef enum blo_role_kind {
     /* of several tasks (batch.h) */
     BLO_ROLE_CHOSEN,  /* max_loss_iter of each task */
     BLO_ROLE_CARRIED, /* output INDEX of a scalar's adjoint, as it was before */
-    BLO_ROLE_NONE     /* no plan reads it */
+    BLO_ROLE_NONE,    /* no plan reads it */
+    /* running statistics (track.h) */
+    BLO_ROLE_UPPER_BUFFER, /* buffer INDEX of the upper model */
+    BLO_ROLE_LOWER_BUFFER,
+    BLO_ROLE_RUNNING, /* the buffer of track INDEX as the loop has updated it */
+    BLO_ROLE_TRACKED  /* what track INDEX adds to it, computed once */
 } blo_role_kind;
 
 typedef struct blo_role {
@@ -72,7 +77,7 @@ typedef struct blo_program {
     int n_roles;
     blo_role *roles; /* [n_roles], one per input of the graph */
     /* nodes of the graph; of several tasks, those of all tasks */
-    blo_node **state, **upper, **initial, **named;
+    blo_node **state, **upper, **initial, **named, **upper_buffers, **lower_buffers;
     blo_node *data, *target, *step;
     blo_node **next_state; /* STEP: [n_state] */
     blo_node *value;       /* SCALAR: [], of several tasks [tasks] */
@@ -83,6 +88,7 @@ typedef struct blo_program {
     int n_output;               /* SCALAR: outputs of ADJOINT: value, gradients of y, then those above */
     blo_plan *plan, *adjoint;   /* NULL until asked for; their kernels are built when they are first queued */
     struct blo_hoist *hoist;    /* what is computed once for a loop; NULL: nothing */
+    struct blo_tracks *tracks;  /* buffers that the objective tracks; NULL: none */
     struct blo_levels *levels;  /* STEP: NULL until asked for */
     blo_node **adjoint_outputs; /* [n_carry] or [n_output] nodes, as ADJOINT computes them */
 } blo_program;
@@ -111,6 +117,8 @@ blo_status blo_program_trace(struct blo_lower_solver *solver, blo_program *progr
 /* Declares one more input. */
 blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index, const char *name, blo_dtype dtype,
                             int rank, const int64_t *shape);
+/* What varies while a loop runs; returns how many. NODES [n_state + 1 + n_named]. */
+int blo_program_varying(const blo_program *program, blo_node **nodes);
 /* One lower step: gradient of f, optimizer, projection (step.c of this room). */
 void blo_trace_step(struct blo_lower_solver *solver, blo_program *program, const blo_state *state, blo_node *loss);
 

@@ -129,13 +129,16 @@ static blo_status substitute(blo_program *program, blo_node **found, int n, blo_
     return blo_graph_substitute(n + hoist->n, from, to, hoist->n_outputs, hoist->gradients, results);
 }
 
-/* Lowers both plans: the prologue's outputs are its values, then what is saved. */
+/* Lowers both plans: what is saved stands after the prologue's own outputs. */
 static blo_status lower(blo_lower_solver *solver, blo_program *program, blo_saved *saved, blo_node *const *results) {
     const blo_hoist *hoist = program->hoist;
-    blo_node *outputs[BLO_MOST_SAVED + BLO_MOST_HOISTED];
-    memcpy(outputs, hoist->values, (size_t)hoist->n * sizeof *outputs);
-    memcpy(outputs + hoist->n, saved->values, (size_t)saved->n * sizeof *outputs);
-    blo_status status = blo_program_lower(solver, program, hoist->n + saved->n, outputs, false, &saved->prologue);
+    int n = 0;
+    blo_node **outputs = blo_hoist_outputs(program, saved->n, &n);
+    if (!outputs)
+        return no_memory(solver);
+    memcpy(outputs + n, saved->values, (size_t)saved->n * sizeof *outputs);
+    blo_status status = blo_program_lower(solver, program, n + saved->n, outputs, false, &saved->prologue);
+    free(outputs);
     if (status == BLO_OK)
         status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &saved->pullback);
     if (status != BLO_OK)

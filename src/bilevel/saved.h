@@ -12,7 +12,7 @@ typedef struct blo_saved {
     int n;
     blo_node **values, **inputs; /* [n] of the graph: as the prologue computes them, and as the pullback reads them */
     blo_buffer **arrays;         /* [n] */
-    blo_plan *prologue,          /* the prologue's values, then those saved */
+    blo_plan *prologue,          /* the prologue's outputs, then those saved */
         *pullback;               /* from those saved */
     uint64_t bytes;
 } blo_saved;

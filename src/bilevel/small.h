@@ -11,9 +11,11 @@
 
 /* What a buffer of the kernel's table is. */
 typedef enum blo_entry_kind {
-    BLO_ENTRY_START, /* y_0 of lower parameter INDEX: z, or the last y_T */
-    BLO_ENTRY_WARM,  /* where y_T of lower parameter INDEX is kept */
-    BLO_ENTRY_UPPER, /* parameter INDEX of x */
+    BLO_ENTRY_START,        /* y_0 of lower parameter INDEX: z, or the last y_T */
+    BLO_ENTRY_WARM,         /* where y_T of lower parameter INDEX is kept */
+    BLO_ENTRY_UPPER,        /* parameter INDEX of x */
+    BLO_ENTRY_UPPER_BUFFER, /* buffer INDEX of the upper model */
+    BLO_ENTRY_LOWER_BUFFER,
     BLO_ENTRY_TRAIN_DATA,
     BLO_ENTRY_TRAIN_TARGET,
     BLO_ENTRY_VALIDATE_DATA,

@@ -96,7 +96,11 @@ static blo_spot spot_of(blo_binder *binder, const blo_program *program, blo_role
     case BLO_ROLE_SAVED:
     case BLO_ROLE_CHOSEN:
     case BLO_ROLE_CARRIED:
-    case BLO_ROLE_NONE: break; /* of queued loops */
+    case BLO_ROLE_NONE:
+    case BLO_ROLE_RUNNING:
+    case BLO_ROLE_TRACKED: break; /* of queued loops, or outside of loops */
+    case BLO_ROLE_UPPER_BUFFER: return table(binder, BLO_ENTRY_UPPER_BUFFER, role.index, NULL);
+    case BLO_ROLE_LOWER_BUFFER: return table(binder, BLO_ENTRY_LOWER_BUFFER, role.index, NULL);
     }
     return array(BLO_SPOT_NONE, 0);
 }
@@ -346,6 +350,10 @@ static const blo_buffer *buffer_of(const blo_trajectory *trajectory, const blo_e
     case BLO_ENTRY_START:
         return solver->warm ? solver->warm[i] : blo_tensor_buffer(blo_model_value_at(solver->lower, i));
     case BLO_ENTRY_WARM: return warm[i];
+    case BLO_ENTRY_UPPER_BUFFER:
+        return blo_tensor_buffer(blo_solver_buffer(solver, (blo_role){BLO_ROLE_UPPER_BUFFER, i}));
+    case BLO_ENTRY_LOWER_BUFFER:
+        return blo_tensor_buffer(blo_solver_buffer(solver, (blo_role){BLO_ROLE_LOWER_BUFFER, i}));
     case BLO_ENTRY_UPPER: return blo_tensor_buffer(blo_model_value_at(solver->upper, i));
     case BLO_ENTRY_TRAIN_DATA: return blo_tensor_buffer(trajectory->train_data.tensor);
     case BLO_ENTRY_TRAIN_TARGET: return blo_tensor_buffer(trajectory->train_target.tensor);

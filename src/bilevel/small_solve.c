@@ -184,7 +184,7 @@ blo_status blo_small_solve(blo_lower_solver *solver, int n, blo_optimizer *const
     status = blo_trajectory_new(solver, &r->trajectory);
     if (status == BLO_OK)
         status = blo_trajectory_lay_out(r->trajectory, data, &new_warm);
-    if (status != BLO_OK || !r->trajectory->small)
+    if (status != BLO_OK || !r->trajectory->small || r->trajectory->tracker) /* statistics are committed loop by loop */
         goto fail;
     status = start_warm(solver, &new_warm);
     if (status == BLO_OK)

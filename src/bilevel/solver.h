@@ -16,8 +16,9 @@ typedef struct blo_named_input {
 
 /* Host memory that calls use for the places of arrays while they run. */
 typedef enum blo_room {
-    BLO_ROOM_STATE,  /* states, and outputs, of one run */
-    BLO_ROOM_INPUTS, /* of a plan, while it is prepared and queued */
+    BLO_ROOM_STATE,   /* states, and outputs, of one run */
+    BLO_ROOM_INPUTS,  /* of a plan, while it is prepared and queued */
+    BLO_ROOM_TRACKED, /* outputs of a prologue, or of what updates running statistics */
     BLO_ROOMS
 } blo_room;
 
@@ -35,12 +36,13 @@ struct blo_lower_solver {
     blo_named_input *named;
     int n_named;
     blo_program *programs;
-    blo_store store;            /* what their plans share */
-    struct blo_small *smalls;   /* kernels that run small loops whole (small.h) */
-    blo_trajectory *latest;     /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
-    blo_buffer **warm;          /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
-    blo_buffer *number, *value; /* a step number and a scalar of each task, for what runs outside loops */
-    blo_buffer *scratch;        /* for what does not fit the loop's */
+    blo_store store;              /* what their plans share */
+    struct blo_small *smalls;     /* kernels that run small loops whole (small.h) */
+    struct blo_tracker *trackers; /* running statistics (track.h) */
+    blo_trajectory *latest;       /* whose loop ran last, borrowed; its scratch serves evaluations between loops */
+    blo_buffer **warm;            /* warm start: the last y_T, one per lower parameter; NULL before the first loop */
+    blo_buffer *number, *value;   /* a step number and a scalar of each task, for what runs outside loops */
+    blo_buffer *scratch;          /* for what does not fit the loop's */
     struct {
         blo_place *places;
         int capacity;
@@ -77,12 +79,13 @@ struct blo_trajectory {
     blo_source *observe_sources;
     blo_place *initial; /* [n_lower]: y_0 in the loop's first slot, which stays where it is */
     blo_watched train_data, train_target, validate_data, validate_target;
-    blo_watched *upper, *named;
-    int n_upper, n_named;
-    double *losses;          /* [T][tasks] */
-    struct blo_small *small; /* borrowed from the solver: the loop runs whole; NULL: it is queued */
-    int swept;               /* the step from which its kernel swept as well, and whose gradients wait; 0: none */
-    int sweep_failed;        /* 0, or where that sweep was not finite first */
+    blo_watched *upper, *named, *buffers; /* of the models' buffers those that the loop reads */
+    int n_upper, n_named, n_buffers;
+    double *losses;              /* [T][tasks] */
+    struct blo_tracker *tracker; /* borrowed from the solver; NULL: the loop tracks nothing */
+    struct blo_small *small;     /* borrowed from the solver: the loop runs whole; NULL: it is queued */
+    int swept;                   /* the step from which its kernel swept as well, and whose gradients wait; 0: none */
+    int sweep_failed;            /* 0, or where that sweep was not finite first */
     uint64_t loop_launches, sweep_launches;
     /* [n_upper + n_lower], NULL until needed: gradients of F in parameters that the step does not depend on, which need
      * no carry */
@@ -100,8 +103,8 @@ typedef struct blo_binding {
     const blo_place *state;   /* [n_state] or, where the optimizer's arrays are not read, [n_lower] */
     const blo_place *initial; /* [n_lower] */
     blo_tensor *data, *target;
-    const blo_watched *named;    /* [n_named] */
-    int32_t steps;               /* done; per-step inputs give the row before it, the first for 0 */
+    const blo_watched *named; /* [n_named] */
+    int32_t steps;            /* done; per-step inputs give that row to f, the row before it, the first for 0, to F */
     const blo_place *cotangents; /* of what is hoisted; for a pullback only */
     int turn;                    /* of a prologue and its pullback, which see one task at a time */
     /* of several tasks, for the adjoint only */
@@ -142,6 +145,10 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
 blo_status blo_solver_read_values(blo_lower_solver *solver, int tasks, double *values);
 /* The buffers of a step number and of a scalar of each task, made at first use. */
 blo_status blo_solver_prepare(blo_lower_solver *solver, int tasks);
+/* Scratch of BYTES for what is queued outside a loop. */
+blo_status blo_solver_scratch(blo_lower_solver *solver, uint64_t bytes, const blo_buffer **scratch);
+/* The model's buffer that ROLE reads; NULL for every other role. */
+blo_tensor *blo_solver_buffer(const blo_lower_solver *solver, blo_role role);
 
 /* Whether METHOD's upper objective and models are SOLVER's (iapttgm.c). */
 bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver);

@@ -7,6 +7,7 @@
 #include "batch.h"
 #include "hoist.h"
 #include "solver.h"
+#include "track.h"
 
 /* What blo_state.inputs points to. */
 typedef struct inputs_view {
@@ -38,12 +39,13 @@ blo_node *blo_program_input(blo_program *program, blo_role_kind kind, int index,
     return node;
 }
 
+/* Like ENTRY of MODEL: a parameter or a buffer. */
 static blo_node *declare_like(blo_program *program, blo_role_kind kind, int index, const char *prefix,
-                              const blo_model *model, int parameter) {
+                              const blo_model *model, int entry) {
     char name[128] = "";
-    const blo_tensor *tensor = blo_model_value_at(model, parameter);
+    const blo_tensor *tensor = blo_model_entry(model, entry);
     strncat(name, prefix, sizeof name - 1);
-    strncat(name, blo_model_name(model, parameter), sizeof name - 1 - strlen(name));
+    strncat(name, blo_model_entry_name(model, entry), sizeof name - 1 - strlen(name));
     return blo_program_input(program, kind, index, name, blo_model_dtype(model), blo_tensor_rank(tensor),
                              blo_tensor_shape(tensor));
 }
@@ -71,6 +73,21 @@ static void declare_inputs(const blo_lower_solver *solver, blo_program *program)
     program->step = blo_program_input(program, BLO_ROLE_STEP, 0, "step", BLO_INT32, 0, NULL);
     for (int i = 0; i < program->n_named; i++)
         program->named[i] = declare_form(program, BLO_ROLE_NAMED, i, solver->named[i].name, &program->key.named[i]);
+    for (int i = 0; !solver->one_model && i < blo_model_buffer_count(solver->upper); i++)
+        program->upper_buffers[i] =
+            declare_like(program, BLO_ROLE_UPPER_BUFFER, i, "x.", solver->upper, solver->n_upper + i);
+    for (int i = 0; i < blo_model_buffer_count(solver->lower); i++)
+        program->lower_buffers[i] = declare_like(program, BLO_ROLE_LOWER_BUFFER, i, "y.", solver->lower, n + i);
+}
+
+int blo_program_varying(const blo_program *program, blo_node **nodes) {
+    int n = program->n_state;
+    memcpy(nodes, program->state, (size_t)n * sizeof(blo_node *));
+    nodes[n++] = program->step;
+    for (int i = 0; i < program->n_named; i++)
+        if (program->key.named[i].per_step)
+            nodes[n++] = program->named[i];
+    return n;
 }
 
 /* Node arrays of the program, and its slots, all of the sizes the models give. */
@@ -85,10 +102,12 @@ static bool make_room(const blo_lower_solver *solver, blo_program *program) {
     program->upper = calloc((size_t)program->n_upper + 1, size);
     program->initial = calloc((size_t)program->n_lower, size);
     program->named = calloc((size_t)program->n_named + 1, size);
+    program->upper_buffers = calloc((size_t)blo_model_buffer_count(solver->upper) + 1, size);
+    program->lower_buffers = calloc((size_t)blo_model_buffer_count(solver->lower) + 1, size);
     program->upper_slot = calloc((size_t)program->n_upper + 1, sizeof(int));
     program->initial_slot = calloc((size_t)program->n_lower, sizeof(int));
     return program->state && program->next_state && program->upper && program->initial && program->named &&
-           program->upper_slot && program->initial_slot;
+           program->upper_buffers && program->lower_buffers && program->upper_slot && program->initial_slot;
 }
 
 /* The scalar that the objective must return; a mistake becomes the graph's error. */
@@ -111,11 +130,14 @@ static void check_loss(const blo_lower_solver *solver, blo_program *program, con
 /* Calls the objective with the program's inputs. Errors stick to the graph; no memory for the bound models is the only
  * other one. */
 static blo_status call_objective(blo_lower_solver *solver, blo_program *program) {
-    blo_bound_model *lower = blo_model_bind(solver->lower, program->state);
-    blo_bound_model *initial = blo_model_bind(solver->lower, program->initial);
+    blo_tracking tracking = {0};
+    blo_bound_model *lower = blo_model_bind(solver->lower, program->state, program->lower_buffers, &tracking);
+    blo_bound_model *initial = blo_model_bind(solver->lower, program->initial, program->lower_buffers, &tracking);
     blo_bound_model *upper = NULL;
-    if (solver->upper)
-        upper = blo_model_bind(solver->upper, solver->one_model ? program->initial : program->upper);
+    if (solver->one_model)
+        upper = blo_model_bind(solver->upper, program->initial, program->lower_buffers, &tracking);
+    else if (solver->upper)
+        upper = blo_model_bind(solver->upper, program->upper, program->upper_buffers, &tracking);
     blo_status status = BLO_OK;
     if (!lower || !initial || (solver->upper && !upper)) {
         status = BLO_ERROR_MEMORY;
@@ -136,7 +158,10 @@ static blo_status call_objective(blo_lower_solver *solver, blo_program *program)
     if (blo_graph_status(program->graph) == BLO_OK && program->key.kind == BLO_PROGRAM_STEP)
         blo_trace_step(solver, program, &state, loss);
     program->value = program->key.kind == BLO_PROGRAM_SCALAR ? loss : NULL;
+    if (blo_graph_status(program->graph) == BLO_OK)
+        status = blo_tracks_make(solver, program, &tracking);
 done:
+    free(tracking.all);
     blo_bound_model_free(upper);
     blo_bound_model_free(initial);
     blo_bound_model_free(lower);
@@ -191,8 +216,9 @@ blo_status blo_program_trace(blo_lower_solver *solver, blo_program *program, con
     if (status != BLO_OK)
         return blo_fail(context, status, "%s: %s", what, blo_graph_error(program->graph));
     status = blo_hoist_split(solver, program);
-    if (status != BLO_OK)
-        return status;
-    number_slots(solver, program);
-    return blo_batch_tasks(solver, program, what);
+    if (status == BLO_OK)
+        number_slots(solver, program);
+    if (status == BLO_OK && blo_graph_status(program->graph) != BLO_OK)
+        status = blo_fail(context, BLO_ERROR_MEMORY, "%s: no memory to trace it", what);
+    return status == BLO_OK ? blo_batch_tasks(solver, program, what) : status;
 }

@@ -43,6 +43,7 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     blo_watch(&trajectory->validate_target, NULL);
     forget_all(trajectory->upper, trajectory->n_upper);
     forget_all(trajectory->named, trajectory->n_named);
+    forget_all(trajectory->buffers, trajectory->n_buffers);
     free(trajectory->array_bytes);
     for (int level = 0; level <= BLO_MOST_LEVELS; level++) {
         free(trajectory->step_sources[level]);
@@ -117,6 +118,10 @@ blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
             return blo_fail(solver->context, BLO_ERROR_STATE,
                             "the input '%s' has changed since the lower loop: run the loop again",
                             solver->named[i].name);
+    for (int i = 0; i < trajectory->n_buffers; i++)
+        if (!unchanged(&trajectory->buffers[i]))
+            return blo_fail(solver->context, BLO_ERROR_STATE,
+                            "a buffer that an objective reads has changed since the lower loop: run the loop again");
     if (!unchanged(&trajectory->train_data) || !unchanged(&trajectory->train_target))
         return blo_fail(solver->context, BLO_ERROR_STATE,
                         "the training data have changed since the lower loop: run the loop again");

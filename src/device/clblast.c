@@ -14,6 +14,7 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     CLBlastStatusCode code = (CLBlastStatusCode)blo_fault(context);
     cl_event before = blo_profile_marker(context), event, *timed = blo_profile_event(context, &event);
     context->counters.launches++;
+    context->used_clblast = true;
     if (code == CLBlastSuccess && call->dtype == BLO_DOUBLE)
         code = CLBlastDgemmStridedBatched(CLBlastLayoutRowMajor, ta, tb, m, n, k, 1.0, a, call->a_offset, lda, m * k, b,
                                           call->b_offset, ldb, k * n, 0.0, c, call->c_offset, n, m * n,
@@ -25,7 +26,17 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     blo_profile_note(context, call->row, before, event);
     return blo_check(context, (cl_int)code, "CLBlast's GEMM");
 }
+
+/* What CLBlast keeps for every context of the process it would else release at exit, when a device may be gone. */
+void blo_clblast_release(const blo_context *context) {
+    if (context->used_clblast)
+        CLBlastClearCache();
+}
 #else
+void blo_clblast_release(const blo_context *context) {
+    (void)context;
+}
+
 blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     (void)call;
     return blo_fail(context, BLO_ERROR_UNSUPPORTED, "this build has no CLBlast");

@@ -99,6 +99,7 @@ void blo_context_destroy(blo_context *context) {
     }
     free(context->programs);
     blo_wanted_release(context);
+    blo_clblast_release(context);
     if (context->queue)
         clReleaseCommandQueue(context->queue);
     if (context->context)

@@ -69,21 +69,21 @@ static bool has_own_cache(const blo_context *context) {
     return strstr(name, "Portable Computing Language") || strstr(name, "NVIDIA");
 }
 
-/* What a binary depends on: device, driver, library version, options and the whole source. malloc'ed; NULL:
- * not to be cached. */
+/* What a binary depends on: device, its vectors (processors of one name differ in them, and a binary for the wider ones
+ * would not run), driver, library version, options and the whole source. malloc'ed; NULL: not to be cached. */
 static char *cache_key(const blo_context *context, int n, const char **texts) {
     char driver[128] = "";
     if (clGetDeviceInfo(context->device, CL_DRIVER_VERSION, sizeof driver, driver, NULL) != CL_SUCCESS)
-        return NULL; /* without it, a binary of another driver could not be told apart */
-    size_t length = 2;
+        return NULL;    /* without it, a binary of another driver could not be told apart */
+    size_t length = 32; /* of the numbers and line ends */
     for (int i = 0; i < n; i++)
         length += strlen(texts[i]);
-    length += strlen(context->facts.name) + strlen(driver) + strlen(BLO_VERSION) + strlen(context->build_options) + 8;
+    length += strlen(context->facts.name) + strlen(driver) + strlen(BLO_VERSION) + strlen(context->build_options);
     char *key = malloc(length);
     if (!key)
         return NULL;
-    int used =
-        snprintf(key, length, "%s\n%s\n%s\n%s\n", context->facts.name, driver, BLO_VERSION, context->build_options);
+    int used = snprintf(key, length, "%s\n%d\n%s\n%s\n%s\n", context->facts.name, context->facts.float_vector_width,
+                        driver, BLO_VERSION, context->build_options);
     char *end = key + used;
     for (int i = 0; i < n; i++) {
         size_t part = strlen(texts[i]);

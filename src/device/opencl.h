@@ -36,7 +36,7 @@ struct blo_context {
     blo_device_facts facts;
     blo_statistics counters;
     char error[4096];
-    bool lost;
+    bool lost, used_clblast;
     uint64_t seed, next_stream;
     char *cache_folder, *dump_folder; /* NULL: none */
     const char *build_options;
@@ -67,6 +67,9 @@ struct blo_buffer {
     uint64_t serial;
     blo_buffer *next; /* in the list of cached ones */
 };
+
+/* Ends what CLBlast keeps, if CONTEXT used it (clblast.c). */
+void blo_clblast_release(const blo_context *context);
 
 /* CL_SUCCESS, or the failure that a test asked for instead of the call about to be made. */
 cl_int blo_fault(blo_context *context);

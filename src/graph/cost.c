@@ -52,11 +52,13 @@ double blo_graph_flops(int n, blo_node *const *outputs) {
     double total = 0;
     if (n == 0)
         return 0;
-    const blo_graph *graph = outputs[0]->graph;
+    blo_graph *graph = outputs[0]->graph;
     int n_nodes = blo_graph_nodes(graph);
     bool *live = calloc((size_t)n_nodes + 1, sizeof *live);
-    if (!live)
+    if (!live) {
+        blo_graph_fail(graph, BLO_ERROR_MEMORY, "no host memory to count the operations of %d nodes", n_nodes);
         return 0;
+    }
     blo_graph_mark_live(n, outputs, live);
     for (int id = 0; id < n_nodes; id++)
         if (live[id])

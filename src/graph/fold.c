@@ -162,6 +162,7 @@ static blo_node *fold_value(const blo_node *node) {
     case BLO_OP_SUM:
     case BLO_OP_REDUCE_MAX: return node->attr.axes == 0 ? a : NULL;
     case BLO_OP_MATMUL: return fold_matmul(node);
+    case BLO_OP_POOL_TAKE: return blo_fold_pool_take(node);
     default: return NULL;
     }
 }

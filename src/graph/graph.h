@@ -163,8 +163,8 @@ double blo_convolution_products(const blo_node *node); /* multiplications, those
 int64_t blo_op_cost(blo_op op);
 bool blo_node_computes(const blo_node *node);
 double blo_node_flops(const blo_node *node);
-double blo_graph_flops(int n, blo_node *const *outputs);
-/* True when NODE depends on any of the M nodes ON. */
+double blo_graph_flops(int n, blo_node *const *outputs); /* no memory: the graph's error, and 0 */
+/* True when NODE depends on any of the M nodes ON. No memory: the graph's error, and true. */
 bool blo_graph_depends(const blo_node *node, int m, blo_node *const *on);
 
 #endif

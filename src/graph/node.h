@@ -35,6 +35,8 @@ blo_node *blo_channels_last(blo_node *a);
 blo_node *blo_channels_first(blo_node *a);
 /* The node with channels-first views of its operands moved behind it; NULL: there are none to move. */
 blo_node *blo_fold_layout(const blo_node *node);
+/* What a POOL_TAKE is without taking from what is computed; NULL: it must be made. pooling.c. */
+blo_node *blo_fold_pool_take(const blo_node *node);
 
 /* Derivatives of the primitives that have a file of their own. */
 void blo_d_conv(blo_node *node, blo_node *g, const bool *wanted, blo_node **in);

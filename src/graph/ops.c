@@ -143,6 +143,34 @@ static void d_reshape(blo_node *node, blo_node *g, const bool *wanted, blo_node 
     in[0] = blo_reshape(g, node->in[0]->rank, node->in[0]->shape);
 }
 
+/* V, a broadcast that is the same along AXES, without them; NULL: it is none. */
+static blo_node *without_axes(const blo_node *v, uint32_t axes) {
+    int64_t shape[BLO_MAX_RANK];
+    int map[BLO_MAX_RANK], place[BLO_MAX_RANK], rank = 0;
+    if (v->op != BLO_OP_BROADCAST)
+        return NULL;
+    for (int i = 0; i < v->rank; i++) {
+        place[i] = axes >> i & 1 ? -1 : rank;
+        if (place[i] >= 0)
+            shape[rank++] = v->shape[i];
+    }
+    for (int i = 0; i < v->in[0]->rank; i++)
+        if ((map[i] = place[v->attr.perm[i]]) < 0)
+            return NULL;
+    return blo_node_broadcast(v->in[0], rank, shape, map);
+}
+
+/* The sum of G over AXES. What G is multiplied with and is the same along them waits for the sum: what is left is
+ * cheaper to sum, and others may want that sum as well. */
+static blo_node *sum_over(blo_node *g, uint32_t axes) {
+    for (int i = 0; g && axes && g->op == BLO_OP_MUL && i < 2; i++) {
+        blo_node *factor = without_axes(g->in[i], axes);
+        if (factor)
+            return blo_mul(sum_over(g->in[1 - i], axes), factor);
+    }
+    return g ? blo_node_reduce(BLO_OP_SUM, g, axes) : NULL;
+}
+
 static void d_broadcast(blo_node *node, blo_node *g, const bool *wanted, blo_node **in) {
     (void)wanted;
     const blo_node *a = node->in[0];
@@ -150,7 +178,7 @@ static void d_broadcast(blo_node *node, blo_node *g, const bool *wanted, blo_nod
     for (int i = 0; i < a->rank; i++)
         if (a->shape[i] == node->shape[node->attr.perm[i]])
             axes &= ~(1u << node->attr.perm[i]);
-    blo_node *sum = blo_node_reduce(BLO_OP_SUM, g, axes);
+    blo_node *sum = sum_over(g, axes);
     in[0] = sum ? blo_reshape(sum, a->rank, a->shape) : NULL;
 }
 

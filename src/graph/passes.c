@@ -21,8 +21,11 @@ void blo_graph_mark_live(int n, blo_node *const *outputs, bool *live) {
 
 bool blo_graph_depends(const blo_node *node, int m, blo_node *const *on) {
     bool *live = calloc((size_t)blo_graph_nodes(node->graph) + 1, sizeof *live), found = false;
-    if (!live)
-        return true; /* the safe answer */
+    if (!live) {
+        blo_graph_fail(node->graph, BLO_ERROR_MEMORY, "no host memory to look through %d nodes",
+                       blo_graph_nodes(node->graph));
+        return true;
+    }
     blo_node *output = (blo_node *)(uintptr_t)node;
     blo_graph_mark_live(1, &output, live);
     for (int i = 0; i < m; i++)

@@ -31,6 +31,88 @@ void blo_d_pool_put(blo_node *node, blo_node *g, const bool *wanted, blo_node **
     in[0] = wanted[0] ? take(g, node->in[1], &node->attr) : NULL;
 }
 
+/* --- taking from what is computed element by element ---
+ *
+ * What a window takes of f(x) is f of what it takes of x, to the last bit. Made so, the image f(x) need not exist, and
+ * the derivatives of f, their sums per channel among them, are of the size of the windows instead of the image's. */
+
+enum { MOST_STEPS = 48, MOST_TAKEN = 2 }; /* nodes of f; images x: each is an array of its own */
+
+typedef struct expression {
+    const blo_node *node; /* the POOL_TAKE */
+    int n, n_taken;
+    blo_node *steps[MOST_STEPS]; /* by rising id: operands first */
+    blo_node *taken[MOST_STEPS]; /* what NODE takes of each */
+} expression;
+
+/* The same for every place of an image: a constant, or a broadcast along its rows and columns. */
+static bool is_uniform(const blo_node *a) {
+    if (a->op != BLO_OP_BROADCAST)
+        return a->op == BLO_OP_CONST;
+    for (int i = 0; i < a->in[0]->rank; i++)
+        if ((a->attr.perm[i] == 1 || a->attr.perm[i] == 2) && a->in[0]->shape[i] != 1)
+            return false;
+    return true;
+}
+
+static int position_of(const expression *e, const blo_node *a) {
+    int i = 0;
+    while (i < e->n && e->steps[i] != a)
+        i++;
+    return i;
+}
+
+/* Adds A and what it is computed from; false: this is too much, or of another kind. */
+static bool collect(expression *e, blo_node *a) {
+    if (position_of(e, a) < e->n)
+        return true;
+    if (blo_op_elementwise(a->op)) {
+        for (int i = 0; i < a->n_in; i++)
+            if (!collect(e, a->in[i]))
+                return false;
+    } else if (!is_uniform(a) && (!blo_is_floating(a->dtype) || e->n_taken++ == MOST_TAKEN))
+        return false;
+    if (e->n == MOST_STEPS)
+        return false;
+    e->steps[e->n++] = a; /* after its operands */
+    return true;
+}
+
+/* What E's node takes of step I, those before it taken already. */
+static blo_node *taken(const expression *e, int i) {
+    blo_node *a = e->steps[i], *in[3];
+    const int64_t *shape = e->node->shape;
+    if (a->op == BLO_OP_CONST)
+        return blo_full(a->graph, a->dtype, a->attr.value, 4, shape);
+    if (!blo_op_elementwise(a->op))
+        return is_uniform(a) ? blo_node_broadcast(a->in[0], 4, shape, a->attr.perm)
+                             : take(a, e->node->in[1], &e->node->attr);
+    for (int j = 0; j < a->n_in; j++)
+        in[j] = e->taken[position_of(e, a->in[j])];
+    return blo_node_make(a->graph, a->op, a->dtype, 4, shape, a->n_in, in, &a->attr);
+}
+
+/* What is put where its windows, none over another, take it again. */
+static bool takes_what_was_put(const blo_node *node) {
+    const blo_node *put = node->in[0];
+    return put->op == BLO_OP_POOL_PUT && put->in[1] == node->in[1] &&
+           !memcmp(&put->attr, &node->attr, sizeof put->attr) &&
+           node->attr.pool.stride[0] >= node->attr.pool.kernel[0] &&
+           node->attr.pool.stride[1] >= node->attr.pool.kernel[1];
+}
+
+blo_node *blo_fold_pool_take(const blo_node *node) {
+    if (takes_what_was_put(node))
+        return node->in[0]->in[0];
+    expression e = {.node = node};
+    if ((!blo_op_elementwise(node->in[0]->op) && !is_uniform(node->in[0])) || !collect(&e, node->in[0]))
+        return NULL;
+    for (int i = 0; i < e.n; i++)
+        if (!(e.taken[i] = taken(&e, i)))
+            return NULL;
+    return e.taken[e.n - 1];
+}
+
 /* --- max and average --- */
 
 /* A floating image of four axes and windows that fit it, PADDING at most half a window. */

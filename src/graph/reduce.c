@@ -73,8 +73,16 @@ blo_node *blo_max_axes(blo_node *a, int n, const int *axes, bool keep) {
     return reduce("blo_max_axes", BLO_OP_REDUCE_MAX, a, n, axes, keep);
 }
 
+/* What is greater the smaller A is, and gives A again: for integers the complement, which unlike the negative exists
+ * for all. */
+static blo_node *mirrored(blo_node *a) {
+    if (!a || a->dtype == BLO_FLOAT || a->dtype == BLO_DOUBLE)
+        return blo_neg(a);
+    return blo_sub(blo_full_like(a, a->dtype == BLO_UINT8 ? 255.0 : -1.0), a);
+}
+
 blo_node *blo_min_axes(blo_node *a, int n, const int *axes, bool keep) {
-    return blo_neg(reduce("blo_min_axes", BLO_OP_REDUCE_MAX, blo_neg(a), n, axes, keep));
+    return mirrored(reduce("blo_min_axes", BLO_OP_REDUCE_MAX, mirrored(a), n, axes, keep));
 }
 
 blo_node *blo_mean_axes(blo_node *a, int n, const int *axes, bool keep) {

@@ -1,5 +1,5 @@
-/* Models: named parameters and their gradients as tensors, and binding them to the nodes of a graph.
- * Knows nothing of optimizers, loops or bilevel problems. */
+/* Models: named parameters with their gradients, and named buffers, as tensors.
+ * Knows nothing of graphs but the forward function, nothing of optimizers, loops or bilevel problems. */
 #include "model.h"
 
 #include <stdlib.h>
@@ -13,23 +13,25 @@ typedef struct parameter {
     blo_buffer *clamped; /* where the clamp writes before it is copied back; NULL until the first clamp */
 } parameter;
 
+typedef struct buffer {
+    char *name;
+    blo_tensor *value;
+    double momentum; /* of running statistics */
+} buffer;
+
 struct blo_model {
     blo_context *context;
     blo_dtype dtype;
     parameter *parameters;
     int count;
+    buffer *buffers;
+    int n_buffers;
     blo_forward forward;
     void *forward_user;
     uint64_t form;
     blo_plan *clamp; /* values, lo, hi -> clamped values; made for the form CLAMP_FORM */
     uint64_t clamp_form;
     blo_buffer *clamp_scratch, *clamp_bounds; /* bounds: lo and hi, BOUND_STRIDE apart */
-};
-
-struct blo_bound_model {
-    const blo_model *model;
-    int count;
-    blo_node *parameters[];
 };
 
 /* Apart far enough for any device's alignment of arrays within a buffer. */
@@ -77,37 +79,52 @@ void blo_model_destroy(blo_model *model) {
         blo_tensor_destroy(model->parameters[i].gradient);
         free(model->parameters[i].name);
     }
+    for (int i = 0; i < model->n_buffers; i++) {
+        blo_tensor_destroy(model->buffers[i].value);
+        free(model->buffers[i].name);
+    }
+    free(model->buffers);
     free(model->parameters);
     free(model);
 }
 
 static int find(const blo_model *model, const char *name) {
-    for (int i = 0; model && name && i < model->count; i++)
-        if (strcmp(model->parameters[i].name, name) == 0)
-            return i;
-    return -1;
+    const int index = blo_model_find(model, name);
+    return model && index < model->count ? index : -1;
+}
+
+/* Refuses a name that is missing or taken. WHAT: a parameter or a buffer. */
+static blo_status check_name(const blo_model *model, const char *what, const char *name) {
+    if (!name || !*name)
+        return blo_fail(model->context, BLO_ERROR_ARGUMENT, "a %s needs a name", what);
+    const int index = blo_model_find(model, name);
+    if (index < 0)
+        return BLO_OK;
+    return blo_fail(model->context, BLO_ERROR_ARGUMENT, "the model has a %s '%s' already",
+                    index < model->count ? "parameter" : "buffer", name);
+}
+
+static char *copy_of(const char *name) {
+    char *copy = malloc(strlen(name) + 1);
+    return copy ? strcpy(copy, name) : NULL;
 }
 
 blo_status blo_model_add(blo_model *model, const char *name, int rank, const int64_t *shape) {
     if (!model)
         return BLO_ERROR_ARGUMENT;
     blo_context *context = model->context;
-    if (!name || !*name)
-        return blo_fail(context, BLO_ERROR_ARGUMENT, "a parameter needs a name");
-    if (find(model, name) >= 0)
-        return blo_fail(context, BLO_ERROR_ARGUMENT, "the model has a parameter '%s' already", name);
+    blo_status status = check_name(model, "parameter", name);
+    if (status != BLO_OK)
+        return status;
     parameter *grown = realloc(model->parameters, ((size_t)model->count + 1) * sizeof *grown);
     if (!grown)
         return blo_fail(context, BLO_ERROR_MEMORY, "no memory for the parameter '%s'", name);
     model->parameters = grown;
-    parameter made = {.name = malloc(strlen(name) + 1)};
-    blo_status status = BLO_OK;
-    if (!made.name) {
+    parameter made = {.name = copy_of(name)};
+    if (!made.name)
         status = blo_fail(context, BLO_ERROR_MEMORY, "no memory for the parameter '%s'", name);
-        goto fail;
-    }
-    memcpy(made.name, name, strlen(name) + 1);
-    status = blo_tensor_create(context, model->dtype, rank, shape, NULL, &made.value);
+    if (status == BLO_OK)
+        status = blo_tensor_create(context, model->dtype, rank, shape, NULL, &made.value);
     if (status == BLO_OK)
         status = blo_tensor_create(context, model->dtype, rank, shape, NULL, &made.gradient);
     if (status != BLO_OK)
@@ -120,6 +137,30 @@ fail:
     blo_tensor_destroy(made.value);
     free(made.name);
     return status;
+}
+
+blo_status blo_model_add_buffer(blo_model *model, const char *name, int rank, const int64_t *shape) {
+    if (!model)
+        return BLO_ERROR_ARGUMENT;
+    blo_context *context = model->context;
+    blo_status status = check_name(model, "buffer", name);
+    if (status != BLO_OK)
+        return status;
+    buffer *grown = realloc(model->buffers, ((size_t)model->n_buffers + 1) * sizeof *grown);
+    if (grown)
+        model->buffers = grown;
+    buffer made = {.name = copy_of(name)};
+    if (!grown || !made.name)
+        status = blo_fail(context, BLO_ERROR_MEMORY, "no memory for the buffer '%s'", name);
+    if (status == BLO_OK)
+        status = blo_tensor_create(context, model->dtype, rank, shape, NULL, &made.value);
+    if (status != BLO_OK) {
+        free(made.name);
+        return status;
+    }
+    model->buffers[model->n_buffers++] = made;
+    model->form++;
+    return BLO_OK;
 }
 
 void blo_model_set_forward(blo_model *model, blo_forward forward, void *user) {
@@ -152,6 +193,46 @@ const char *blo_model_name(const blo_model *model, int index) {
     return model && index >= 0 && index < model->count ? model->parameters[index].name : NULL;
 }
 
+int blo_model_buffer_count(const blo_model *model) {
+    return model ? model->n_buffers : 0;
+}
+
+const char *blo_model_buffer_name(const blo_model *model, int index) {
+    return model && index >= 0 && index < model->n_buffers ? model->buffers[index].name : NULL;
+}
+
+double blo_model_momentum(const blo_model *model, int index) {
+    return model->buffers[index].momentum;
+}
+
+void blo_model_set_momentum(blo_model *model, int index, double momentum) {
+    model->buffers[index].momentum = momentum;
+}
+
+int blo_model_entries(const blo_model *model) {
+    return model ? model->count + model->n_buffers : 0;
+}
+
+const char *blo_model_entry_name(const blo_model *model, int index) {
+    return index < model->count ? model->parameters[index].name : model->buffers[index - model->count].name;
+}
+
+blo_tensor *blo_model_entry(const blo_model *model, int index) {
+    return index < model->count ? model->parameters[index].value : model->buffers[index - model->count].value;
+}
+
+int blo_model_find(const blo_model *model, const char *name) {
+    for (int i = 0; name && i < blo_model_entries(model); i++)
+        if (strcmp(blo_model_entry_name(model, i), name) == 0)
+            return i;
+    return -1;
+}
+
+blo_forward blo_model_forward_of(const blo_model *model, void **user) {
+    *user = model->forward_user;
+    return model->forward;
+}
+
 blo_tensor *blo_model_value_at(const blo_model *model, int index) {
     return model->parameters[index].value;
 }
@@ -161,8 +242,8 @@ blo_tensor *blo_model_gradient_at(const blo_model *model, int index) {
 }
 
 blo_tensor *blo_model_value(blo_model *model, const char *name) {
-    int index = find(model, name);
-    return index < 0 ? NULL : model->parameters[index].value;
+    int index = blo_model_find(model, name);
+    return index < 0 ? NULL : blo_model_entry(model, index);
 }
 
 blo_tensor *blo_model_gradient(blo_model *model, const char *name) {
@@ -172,16 +253,17 @@ blo_tensor *blo_model_gradient(blo_model *model, const char *name) {
 
 /* --- host values in and out --- */
 
-/* Checks a copy of COUNT values of parameter NAME; *INDEX is the parameter's. */
+/* Checks a copy of COUNT values of the parameter or buffer NAME; *INDEX is its entry. */
 static blo_status check_copy(blo_model *model, const char *name, const void *values, int64_t count, int *index) {
-    *index = find(model, name);
+    *index = blo_model_find(model, name);
     if (*index < 0)
         return blo_fail(model->context, BLO_ERROR_ARGUMENT, "the model has no parameter '%s'", name ? name : "(null)");
+    const char *what = *index < model->count ? "parameter" : "buffer";
     if (!values)
-        return blo_fail(model->context, BLO_ERROR_ARGUMENT, "parameter '%s': values is NULL", name);
-    int64_t size = blo_tensor_count(model->parameters[*index].value);
+        return blo_fail(model->context, BLO_ERROR_ARGUMENT, "%s '%s': values is NULL", what, name);
+    int64_t size = blo_tensor_count(blo_model_entry(model, *index));
     if (count != size)
-        return blo_fail(model->context, BLO_ERROR_SHAPE, "parameter '%s' has %lld elements, not %lld", name,
+        return blo_fail(model->context, BLO_ERROR_SHAPE, "%s '%s' has %lld elements, not %lld", what, name,
                         (long long)size, (long long)count);
     return BLO_OK;
 }
@@ -193,7 +275,7 @@ blo_status blo_model_set(blo_model *model, const char *name, const double *value
     blo_status status = check_copy(model, name, values, count, &index);
     if (status != BLO_OK)
         return status;
-    blo_tensor *tensor = model->parameters[index].value;
+    blo_tensor *tensor = blo_model_entry(model, index);
     if (model->dtype == BLO_DOUBLE)
         return blo_tensor_upload(tensor, values, blo_tensor_bytes(tensor));
     float *narrowed = malloc((size_t)count * sizeof *narrowed + 1);
@@ -224,7 +306,7 @@ blo_status blo_model_get(blo_model *model, const char *name, double *values, int
     if (!model)
         return BLO_ERROR_ARGUMENT;
     blo_status status = check_copy(model, name, values, count, &index);
-    return status == BLO_OK ? download(model, model->parameters[index].value, values, count) : status;
+    return status == BLO_OK ? download(model, blo_model_entry(model, index), values, count) : status;
 }
 
 blo_status blo_model_get_gradient(blo_model *model, const char *name, double *values, int64_t count) {
@@ -232,6 +314,8 @@ blo_status blo_model_get_gradient(blo_model *model, const char *name, double *va
     if (!model)
         return BLO_ERROR_ARGUMENT;
     blo_status status = check_copy(model, name, values, count, &index);
+    if (status == BLO_OK && index >= model->count)
+        return blo_fail(model->context, BLO_ERROR_ARGUMENT, "the buffer '%s' has no gradient", name);
     return status == BLO_OK ? download(model, model->parameters[index].gradient, values, count) : status;
 }
 
@@ -268,7 +352,11 @@ static blo_status plan_clamp(blo_model *model) {
     blo_node *hi = blo_graph_input(graph, "hi", model->dtype, 0, NULL);
     for (int i = 0; i < model->count; i++)
         clamped[i] = blo_minimum(blo_maximum(clamped[i], lo), hi);
-    status = blo_plan_create(model->context, model->count, clamped, NULL, &model->clamp);
+    status = blo_graph_status(graph);
+    if (status == BLO_OK)
+        status = blo_plan_create(model->context, model->count, clamped, NULL, &model->clamp);
+    else
+        blo_fail(model->context, status, "the clamp of a model: %s", blo_graph_error(graph));
     if (status == BLO_OK)
         status = blo_buffer_create(model->context, (size_t)blo_plan_scratch_bytes(model->clamp), &model->clamp_scratch);
     if (status == BLO_OK)
@@ -331,52 +419,4 @@ blo_status blo_model_clamp(blo_model *model, double lo, double hi) {
     status = run_clamp(model, places, places + model->count + 2);
     free(places);
     return status;
-}
-
-/* --- inside an objective --- */
-
-blo_bound_model *blo_model_bind(const blo_model *model, blo_node *const *parameters) {
-    blo_bound_model *bound = malloc(sizeof *bound + (size_t)model->count * sizeof(blo_node *));
-    if (!bound)
-        return NULL;
-    bound->model = model;
-    bound->count = model->count;
-    for (int i = 0; i < model->count; i++)
-        bound->parameters[i] = parameters[i];
-    return bound;
-}
-
-void blo_bound_model_free(blo_bound_model *bound) {
-    free(bound);
-}
-
-/* The graph to blame for a mistake; NULL if nothing tells it. */
-static blo_graph *graph_of(const blo_bound_model *bound, const blo_node *data) {
-    if (data)
-        return data->graph;
-    return bound->count > 0 && bound->parameters[0] ? bound->parameters[0]->graph : NULL;
-}
-
-bool blo_bound_model_has(const blo_bound_model *bound, const char *name) {
-    return bound && find(bound->model, name) >= 0;
-}
-
-blo_node *blo_model_parameter(const blo_bound_model *model, const char *name) {
-    if (!model)
-        return NULL;
-    int index = find(model->model, name);
-    if (index >= 0 && index < model->count)
-        return model->parameters[index];
-    blo_graph *graph = graph_of(model, NULL);
-    return graph ? blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "the model has no parameter '%s'", name ? name : "(null)")
-                 : NULL;
-}
-
-blo_node *blo_model_forward(const blo_bound_model *model, blo_node *data) {
-    if (!model)
-        return NULL;
-    if (model->model->forward)
-        return model->model->forward(model, data, model->model->forward_user);
-    blo_graph *graph = graph_of(model, data);
-    return graph ? blo_graph_fail(graph, BLO_ERROR_ARGUMENT, "the model has no forward function") : NULL;
 }

@@ -1,4 +1,4 @@
-/* Models to and from safetensors: which parameter is which array. Knows nothing of the file's format. */
+/* Models to and from safetensors: which parameter or buffer is which array. Knows nothing of the file's format. */
 #include "model.h"
 
 #include <stdio.h>
@@ -25,8 +25,8 @@ static blo_status no_memory(const blo_model *model, const char *name) {
 
 static blo_status store_one(const blo_model *model, int index, const char *prefix, blo_safetensors *file) {
     char message[SENTENCE] = "";
-    const blo_tensor *value = blo_model_value_at(model, index);
-    const char *name = blo_model_name(model, index);
+    const blo_tensor *value = blo_model_entry(model, index);
+    const char *name = blo_model_entry_name(model, index);
     size_t bytes = blo_tensor_bytes(value);
     char *full = full_name(prefix, name);
     void *host = malloc(bytes + 1);
@@ -50,7 +50,7 @@ blo_status blo_model_store(const blo_model *model, const char *prefix, blo_safet
     if (!file)
         return blo_fail(blo_model_context(model), BLO_ERROR_ARGUMENT, "blo_model_store: file is NULL");
     blo_status status = BLO_OK;
-    for (int i = 0; status == BLO_OK && i < blo_model_count(model); i++)
+    for (int i = 0; status == BLO_OK && i < blo_model_entries(model); i++)
         status = store_one(model, i, prefix, file);
     return status;
 }
@@ -64,12 +64,12 @@ static void describe_shape(int rank, const int64_t *shape, char text[SHAPE_TEXT]
     snprintf(text + at, SHAPE_TEXT - (size_t)at, "]");
 }
 
-/* *ARRAY is the one in FILE for parameter INDEX, if it fits. */
+/* *ARRAY is the one in FILE for entry INDEX, if it fits. */
 static blo_status match(const blo_model *model, int index, const char *prefix, const blo_safetensors *file,
                         const blo_array **array) {
     blo_context *context = blo_model_context(model);
-    const blo_tensor *value = blo_model_value_at(model, index);
-    const char *name = blo_model_name(model, index);
+    const blo_tensor *value = blo_model_entry(model, index);
+    const char *name = blo_model_entry_name(model, index);
     char *full = full_name(prefix, name);
     if (!full)
         return no_memory(model, name);
@@ -93,7 +93,7 @@ static blo_status match(const blo_model *model, int index, const char *prefix, c
     return status;
 }
 
-/* Everything that the file has under PREFIX is a parameter. */
+/* Everything that the file has under PREFIX is a parameter or a buffer. */
 static blo_status check_surplus(const blo_model *model, const char *prefix, const blo_safetensors *file) {
     size_t skipped = prefix && *prefix ? strlen(prefix) : 0;
     for (int i = 0; i < blo_safetensors_count(file); i++) {
@@ -101,8 +101,8 @@ static blo_status check_surplus(const blo_model *model, const char *prefix, cons
         if (skipped && (strncmp(name, prefix, skipped) != 0 || name[skipped] != '.'))
             continue;
         bool known = false;
-        for (int at = 0; !known && at < blo_model_count(model); at++)
-            known = strcmp(name + (skipped ? skipped + 1 : 0), blo_model_name(model, at)) == 0;
+        for (int at = 0; !known && at < blo_model_entries(model); at++)
+            known = strcmp(name + (skipped ? skipped + 1 : 0), blo_model_entry_name(model, at)) == 0;
         if (!known)
             return blo_fail(blo_model_context(model), BLO_ERROR_FILE, "the file holds '%s', which the model lacks",
                             name);
@@ -113,7 +113,7 @@ static blo_status check_surplus(const blo_model *model, const char *prefix, cons
 static blo_status check_all(const blo_model *model, const char *prefix, const blo_safetensors *file) {
     const blo_array *array = NULL;
     blo_status status = BLO_OK;
-    for (int i = 0; status == BLO_OK && i < blo_model_count(model); i++)
+    for (int i = 0; status == BLO_OK && i < blo_model_entries(model); i++)
         status = match(model, i, prefix, file, &array);
     return status == BLO_OK ? check_surplus(model, prefix, file) : status;
 }
@@ -131,7 +131,7 @@ static void convert(const blo_array *array, blo_dtype to, void *values) {
 
 static blo_status restore_one(blo_model *model, int index, const char *prefix, const blo_safetensors *file) {
     const blo_array *array = NULL;
-    blo_tensor *value = blo_model_value_at(model, index);
+    blo_tensor *value = blo_model_entry(model, index);
     size_t bytes = blo_tensor_bytes(value);
     blo_status status = match(model, index, prefix, file, &array);
     if (status != BLO_OK || bytes == 0)
@@ -140,7 +140,7 @@ static blo_status restore_one(blo_model *model, int index, const char *prefix, c
         return blo_tensor_upload(value, array->data, bytes);
     void *converted = malloc(bytes);
     if (!converted)
-        return no_memory(model, blo_model_name(model, index));
+        return no_memory(model, blo_model_entry_name(model, index));
     convert(array, blo_model_dtype(model), converted);
     status = blo_tensor_upload(value, converted, bytes);
     free(converted);
@@ -149,7 +149,7 @@ static blo_status restore_one(blo_model *model, int index, const char *prefix, c
 
 static blo_status set_all(blo_model *model, const char *prefix, const blo_safetensors *file) {
     blo_status status = BLO_OK;
-    for (int i = 0; status == BLO_OK && i < blo_model_count(model); i++)
+    for (int i = 0; status == BLO_OK && i < blo_model_entries(model); i++)
         status = restore_one(model, i, prefix, file);
     return status;
 }

@@ -156,16 +156,20 @@ static void describe(blo_lowering *lowering, blo_node *node) {
     if (lowering->routine && is_reduction(node) && node->count < FEW_RESULTS && !blo_reduction_is_short(node) &&
         seen(lowering, node, 0).cost >= HEAVY) /* few items, or lanes, would evaluate it all */
         materialise(lowering, node->in[0]);
-    if (node->op == BLO_OP_BROADCAST && node->rank >= IMAGE_AXES && node->rank - node->in[0]->rank == 3 &&
-        seen(lowering, node, 0).cost >= HEAVY) /* per channel of an image: once, not for every pixel */
+    /* per channel of an image: once, or where it is cheap outside the loops, not for every pixel */
+    const bool per_channel =
+        node->op == BLO_OP_BROADCAST && node->rank >= IMAGE_AXES && node->rank - node->in[0]->rank == 3;
+    if (per_channel && seen(lowering, node, 0).cost >= HEAVY)
         materialise(lowering, node->in[0]);
     if (node->op == BLO_OP_MATMUL && lowering->device->gemm == BLO_GEMM_CLBLAST && !blo_product_is_small(node))
         materialise_operands(lowering, node);
+    if (node->op == BLO_OP_CONV_WEIGHT && !blo_convolution_is_small(node)) /* it reads a plain array of its gradient */
+        materialise(lowering, node->in[1]);
     limit_leaves(lowering, node);
     for (int i = 0; i < node->n_in; i++) {
         blo_node_facts operand = seen(lowering, node, i);
         facts->leaves += operand.leaves;
-        facts->cost += operand.cost;
+        facts->cost += per_channel ? 0 : operand.cost;
         if (operand.row >= 0 && (facts->row < 0 || operand.row < facts->row))
             facts->row = operand.row;
     }

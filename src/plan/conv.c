@@ -124,10 +124,14 @@ uint64_t blo_conv_partial_count(const blo_conv_shape *shape, const blo_conv_choi
 
 /* --- sources --- */
 
-static void define(blo_text *text, const blo_conv_choice *choice, blo_dtype dtype) {
+static void define_vector(blo_text *text, const blo_conv_choice *choice, blo_dtype dtype) {
     const char *type = blo_dtype_name(dtype);
     blo_text_add(text, "#define T %s\n#define W %d\n#define V %s%d\n#define VLOAD vload%d\n#define VSTORE vstore%d\n",
                  type, choice->vector, type, choice->vector, choice->vector, choice->vector);
+}
+
+static void define(blo_text *text, const blo_conv_choice *choice, blo_dtype dtype) {
+    define_vector(text, choice, dtype);
     blo_text_add(text, "#define TM %d\n#define TP %d\n#define TQ %d\n#define TN %d\n#define FOR_ROWS(X)",
                  choice->tile_rows * choice->tile_columns, choice->tile_rows, choice->tile_columns, choice->lanes);
     for (int r = 0; r < choice->tile_rows * choice->tile_columns; r++)
@@ -176,10 +180,12 @@ char *blo_conv_weight_source(const blo_conv_shape *shape, const blo_conv_choice 
     return finish(&text);
 }
 
-char *blo_conv_sum_source(blo_dtype dtype, char name[96]) {
+char *blo_conv_sum_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]) {
     blo_text text = {0};
-    snprintf(name, 96, "blo_conv_sum_%s", blo_dtype_name(dtype));
-    blo_text_add(&text, "#define NAME %s\n#define T %s\n%s", name, blo_dtype_name(dtype), blo_cl_conv_sum);
+    snprintf(name, 96, "blo_conv_sum_%s_%d", blo_dtype_name(shape->dtype), choice->vector);
+    blo_text_add(&text, "#define NAME %s\n", name);
+    define_vector(&text, choice, shape->dtype);
+    blo_text_add(&text, "%s", blo_cl_conv_sum);
     return finish(&text);
 }
 
@@ -269,16 +275,14 @@ int blo_conv_weight_launch(const blo_conv_shape *shape, const blo_conv_choice *c
 
 int blo_conv_sum_launch(const blo_conv_shape *shape, const blo_conv_choice *choice, size_t global[3], size_t local[3],
                         uint64_t *values) {
-    enum { GROUP = 64 };
-    int64_t count = weight_rows(shape) * shape->outputs;
     values[0] = (uint64_t)shape->outputs;
     values[1] = (uint64_t)(shape->channels / shape->groups);
     values[2] = (uint64_t)(shape->taps[0] * shape->taps[1]);
     values[3] = (uint64_t)choice->ranges;
     one_item_groups(local);
-    local[0] = GROUP;
-    global[0] = (size_t)(ceil_div(count, GROUP) * GROUP);
-    global[1] = global[2] = 1;
+    global[0] = (size_t)values[1];
+    global[1] = (size_t)ceil_div(shape->outputs, choice->vector);
+    global[2] = 1;
     return 4;
 }
 

@@ -52,7 +52,7 @@ uint64_t blo_conv_partial_count(const blo_conv_shape *shape, const blo_conv_choi
  * images for WIDTH neighbouring channels at once. */
 char *blo_conv_output_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]);
 char *blo_conv_weight_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]);
-char *blo_conv_sum_source(blo_dtype dtype, char name[96]);
+char *blo_conv_sum_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]);
 char *blo_conv_pack_source(blo_dtype dtype, int lanes, bool flip, int width, const char *name, const char *parameters,
                            const char *names, const char *function); /* LANES 0: an image */
 

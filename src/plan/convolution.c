@@ -312,7 +312,7 @@ static blo_status weight_form(blo_lowering *lowering, const blo_node *node) {
     if (status != BLO_OK)
         return status;
     n = blo_conv_sum_launch(&shape, &choice, global, local, values);
-    text = blo_conv_sum_source(node->dtype, name);
+    text = blo_conv_sum_source(&shape, &choice, name);
     return add_product(lowering, name, text, 2, (const int[]){partial, blo_lower_node_array(lowering, node)}, n, values,
                        global, local);
 }

@@ -37,6 +37,8 @@ int blo_emit_open(blo_emitter *emitter, int parent) {
 }
 
 void blo_emit_close(blo_emitter *emitter, int scope, const char *header, const char *footer) {
+    if (emitter->indices.failed) /* scopes may be others than they seem */
+        return;
     blo_text inside = *blo_emit_text(emitter, scope);
     blo_text *text = blo_emit_text(emitter, emitter->indices.scopes[scope].parent);
     blo_text_add(text, "%s {\n", header);
@@ -170,10 +172,8 @@ static void load_text(const blo_emitter *emitter, const blo_node *node, int p, c
     const char *type = blo_emit_type(emitter, node->dtype, true);
     if (!blo_index_is_wide(linear))
         blo_text_add(text, "p%d[o%d + %s%s]", p, p, at, more);
-    else if (linear->stride == 1 && emitter->full)
-        blo_text_add(text, "vload%d(0, p%d + o%d + %s%s)", emitter->width, p, p, at, more);
     else if (linear->stride == 1)
-        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, rest)", type, p, p, at, more);
+        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, %s)", type, p, p, at, more, emitter->full ? "~0u" : "rest");
     else
         blo_text_add(text, "blo_gather_%s(p%d + o%d%s, %s)", type, p, p, more, at);
 }

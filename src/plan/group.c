@@ -1,11 +1,18 @@
 /* Which roots one kernel writes together, and the order kernels run in. Roots of one shape join when none of them waits
- * for a third kernel that waits for another of them. Knows the graph only. */
+ * for a third kernel that waits for another of them; so do reductions that walk the same array, and the image they
+ * walk. Knows the graph only. */
 #include "lower.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { GROUP_LEAVES = 24 }; /* arrays a joined kernel may read */
+enum {
+    GROUP_LEAVES = 24,   /* arrays a joined kernel may read */
+    LEAST_CHANNELS = 32, /* and LEAST_PLACES: of images that are written by the items that sum them per channel */
+    LEAST_PLACES = 1024,
+    IMAGE_AXES = 4, /* [N,H,W,C], of which a sum per channel has the last; axes of several tasks go before */
+    ALL_BUT_CHANNELS = 7
+};
 
 static blo_group_kind kind_of(const blo_node *node) {
     if (node->op == BLO_OP_MATMUL)
@@ -41,8 +48,8 @@ bool blo_group_add_use(blo_group *group, int root) {
     return true;
 }
 
-/* Adds to GROUP the roots that NODE's expression reads. SEEN[id] marks what was visited; STACK has room for every node.
- */
+/* Adds to GROUP the roots that NODE's expression reads, and how many arrays that are with the inputs. SEEN[id] marks
+ * what was visited; STACK has room for every node. */
 static bool collect_uses(const blo_lowering *lowering, blo_group *group, const blo_node *node, bool *seen, int *stack) {
     int depth = 0;
     memset(seen, 0, (size_t)lowering->n_nodes);
@@ -55,6 +62,7 @@ static bool collect_uses(const blo_lowering *lowering, blo_group *group, const b
             if (seen[id])
                 continue;
             seen[id] = true;
+            group->leaves += lowering->facts[id].root || top->in[i]->op == BLO_OP_INPUT;
             if (!lowering->facts[id].root)
                 stack[depth++] = id;
             else if (top->in[i]->count > 0 && !blo_group_add_use(group, id)) /* nothing writes an empty array */
@@ -83,37 +91,115 @@ static bool same_shape(const blo_node *a, const blo_node *b) {
     return a->rank == b->rank && (a->rank == 0 || !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]));
 }
 
+/* Room for every node. */
+typedef struct marks {
+    bool *seen, *others;
+    int *stack;
+} marks;
+
+/* Marks in SEEN what NODE's expression is made of, down to its arrays, as far as it is as large as what NODE walks. */
+static void mark_walked(const blo_lowering *lowering, const blo_node *node, bool *seen, int *stack) {
+    const int64_t count = kind_of(node) == BLO_GROUP_REDUCE ? node->in[0]->count : node->count;
+    int depth = 0;
+    memset(seen, 0, (size_t)lowering->n_nodes);
+    stack[depth++] = node->id;
+    while (depth > 0) {
+        const blo_node *top = blo_graph_node(lowering->graph, stack[--depth]);
+        for (int i = 0; i < top->n_in; i++) {
+            const blo_node *a = top->in[i];
+            if (seen[a->id] || a->count != count)
+                continue;
+            seen[a->id] = true;
+            if (!lowering->facts[a->id].root)
+                stack[depth++] = a->id;
+        }
+    }
+}
+
+/* Do A and B walk an array that both read, or that one is and the other reads? */
+static bool walk_together(const blo_lowering *lowering, const blo_node *a, const blo_node *b, const marks *m) {
+    mark_walked(lowering, a, m->seen, m->stack);
+    mark_walked(lowering, b, m->others, m->stack);
+    m->seen[a->id] = m->others[b->id] = true;
+    for (int id = 0; id < lowering->n_nodes; id++)
+        if (m->seen[id] && m->others[id] &&
+            (lowering->facts[id].root || blo_graph_node(lowering->graph, id)->op == BLO_OP_INPUT))
+            return true;
+    return false;
+}
+
+/* May one kernel walk the reduction SUM and NODE: another of its axes, or the image that it sums per channel? */
+static bool fit_together(const blo_node *sum, const blo_node *node) {
+    const blo_node *a = sum->in[0];
+    if (kind_of(node) == BLO_GROUP_REDUCE)
+        return sum->attr.axes == node->attr.axes && same_shape(a, node->in[0]);
+    return a->rank >= IMAGE_AXES && sum->attr.axes == (uint32_t)ALL_BUT_CHANNELS << (a->rank - IMAGE_AXES) &&
+           a->shape[a->rank - 1] >= LEAST_CHANNELS && blo_reduction_length(sum) >= LEAST_PLACES && same_shape(a, node);
+}
+
+/* The same for the group INDEX and a root that may not join it as one of its shape. */
+static bool can_walk(const blo_lowering *lowering, int index, const blo_node *node, const blo_group *fresh,
+                     const marks *m) {
+    const blo_group *group = &lowering->groups[index];
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    if (group->kind == BLO_GROUP_REDUCE) {
+        if ((fresh->kind != BLO_GROUP_REDUCE && (fresh->kind != BLO_GROUP_ELEMENTWISE || fresh->row >= 0)) ||
+            !fit_together(first, node))
+            return false;
+    } else if (group->kind != BLO_GROUP_ELEMENTWISE || group->row >= 0 || fresh->kind != BLO_GROUP_REDUCE ||
+               !fit_together(node, first))
+        return false;
+    for (int i = 0; i < group->n_roots; i++) {
+        const blo_node *root = blo_graph_node(lowering->graph, group->roots[i]);
+        if (kind_of(root) == BLO_GROUP_REDUCE && blo_group_reads(fresh, root->id)) /* it is not known yet */
+            return false;
+    }
+    for (int i = 0; i < group->n_roots; i++)
+        if (walk_together(lowering, blo_graph_node(lowering->graph, group->roots[i]), node, m))
+            return true;
+    return false;
+}
+
 /* May the root with the uses of FRESH be written by group INDEX? */
 static bool can_join(const blo_lowering *lowering, int index, const blo_node *node, const blo_group *fresh,
-                     bool *visited) {
+                     const marks *m) {
     const blo_group *group = &lowering->groups[index];
-    if (group->kind != BLO_GROUP_ELEMENTWISE || fresh->kind != BLO_GROUP_ELEMENTWISE ||
-        group->n_roots == BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES ||
-        !same_shape(node, blo_graph_node(lowering->graph, group->roots[0])))
+    const bool alike = group->kind == BLO_GROUP_ELEMENTWISE && fresh->kind == BLO_GROUP_ELEMENTWISE &&
+                       same_shape(node, blo_graph_node(lowering->graph, group->roots[0]));
+    if (group->n_roots == BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES ||
+        (!alike && !can_walk(lowering, index, node, fresh, m)))
         return false;
-    memset(visited, 0, (size_t)lowering->n_groups);
+    memset(m->seen, 0, (size_t)lowering->n_groups);
     for (int i = 0; i < fresh->n_uses; i++) {
         int used = lowering->facts[fresh->uses[i]].group;
-        if (used != index && blo_group_depends(lowering, used, index, visited))
+        if (used != index && blo_group_depends(lowering, used, index, m->seen))
             return false;
     }
     return true;
 }
 
-static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *stack) {
+/* Adds NODE, FRESH by itself, to GROUP: of reductions and others, a reduction is first. */
+static void join(blo_group *group, const blo_node *node, const blo_group *fresh) {
+    group->roots[group->n_roots++] = node->id;
+    group->leaves += fresh->leaves;
+    if (fresh->row >= 0 && (group->row < 0 || fresh->row < group->row))
+        group->row = fresh->row;
+    if (fresh->kind == BLO_GROUP_REDUCE && group->kind == BLO_GROUP_ELEMENTWISE) {
+        group->kind = BLO_GROUP_REDUCE;
+        group->roots[group->n_roots - 1] = group->roots[0];
+        group->roots[0] = node->id;
+    }
+}
+
+static bool place_root(blo_lowering *lowering, blo_node *node, const marks *m) {
     blo_node_facts *facts = &lowering->facts[node->id];
-    blo_group fresh = {.kind = kind_of(node),
-                       .n_roots = 1,
-                       .roots = {node->id},
-                       .row = facts->row,
-                       .leaves = facts->leaves,
-                       .carrier = -1};
-    if (!collect_uses(lowering, &fresh, node, seen, stack)) {
+    blo_group fresh = {.kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .carrier = -1};
+    if (!collect_uses(lowering, &fresh, node, m->seen, m->stack)) {
         free(fresh.uses);
         return false;
     }
     for (int g = 0; g < lowering->n_groups; g++) {
-        if (!can_join(lowering, g, node, &fresh, seen))
+        if (!can_join(lowering, g, node, &fresh, m))
             continue;
         blo_group *group = &lowering->groups[g];
         bool added = true;
@@ -121,10 +207,7 @@ static bool place_root(blo_lowering *lowering, blo_node *node, bool *seen, int *
             if (lowering->facts[fresh.uses[i]].group != g)
                 added = added && blo_group_add_use(group, fresh.uses[i]);
         free(fresh.uses);
-        group->roots[group->n_roots++] = node->id;
-        group->leaves += fresh.leaves;
-        if (fresh.row >= 0 && (group->row < 0 || fresh.row < group->row))
-            group->row = fresh.row;
+        join(group, node, &fresh);
         facts->group = g;
         return added;
     }
@@ -146,15 +229,15 @@ static void order_group(blo_lowering *lowering, int index, int *n) {
 
 blo_status blo_lower_group(blo_lowering *lowering) {
     size_t n = (size_t)lowering->n_nodes;
-    bool *seen = calloc(n + 1, sizeof *seen);
-    int *stack = calloc(n + 1, sizeof *stack);
+    const marks m = {calloc(n + 1, sizeof *m.seen), calloc(n + 1, sizeof *m.others), calloc(n + 1, sizeof *m.stack)};
     lowering->groups = calloc(n + 1, sizeof *lowering->groups);
-    bool fits = seen && stack && lowering->groups;
+    bool fits = m.seen && m.others && m.stack && lowering->groups;
     for (int id = 0; fits && id < lowering->n_nodes; id++)
         if (lowering->facts[id].root && blo_graph_node(lowering->graph, id)->count > 0)
-            fits = place_root(lowering, blo_graph_node(lowering->graph, id), seen, stack);
-    free(seen);
-    free(stack);
+            fits = place_root(lowering, blo_graph_node(lowering->graph, id), &m);
+    free(m.seen);
+    free(m.others);
+    free(m.stack);
     return fits ? BLO_OK
                 : blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a graph of %zu nodes", n);
 }

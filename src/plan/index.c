@@ -16,21 +16,29 @@ void blo_indices_free(blo_indices *indices) {
     }
     for (int i = 0; i < indices->n_scopes; i++)
         blo_text_free(&indices->scopes[i].text);
-    free(indices->scopes);
+    if (indices->scopes != &indices->spare)
+        free(indices->scopes);
     *indices = (blo_indices){0};
 }
 
+/* Room for one scope more. Where there is no memory for the first, the spare one is it, and all others. */
+static bool reserve(blo_indices *indices) {
+    if (indices->n_scopes < indices->scopes_capacity)
+        return true;
+    const bool spare = indices->scopes == &indices->spare;
+    int capacity = indices->scopes_capacity ? 2 * indices->scopes_capacity : 8;
+    blo_scope *scopes = spare ? NULL : realloc(indices->scopes, (size_t)capacity * sizeof *scopes);
+    indices->failed = indices->failed || !scopes;
+    if (!scopes && indices->n_scopes > 0)
+        return false;
+    indices->scopes = scopes ? scopes : &indices->spare;
+    indices->scopes_capacity = scopes ? capacity : 1;
+    return true;
+}
+
 int blo_scope_open(blo_indices *indices, int parent) {
-    if (indices->n_scopes == indices->scopes_capacity) {
-        int capacity = indices->scopes_capacity ? 2 * indices->scopes_capacity : 8;
-        blo_scope *scopes = realloc(indices->scopes, (size_t)capacity * sizeof *scopes);
-        if (!scopes) {
-            indices->failed = true;
-            return parent;
-        }
-        indices->scopes = scopes;
-        indices->scopes_capacity = capacity;
-    }
+    if (!reserve(indices))
+        return parent >= 0 ? parent : 0;
     int depth = parent >= 0 ? indices->scopes[parent].depth + 1 : 0;
     indices->scopes[indices->n_scopes] = (blo_scope){.parent = parent, .depth = depth};
     return indices->n_scopes++;

@@ -43,6 +43,7 @@ typedef struct blo_indices {
     blo_index *all;
     int n_scopes, scopes_capacity;
     blo_scope *scopes;
+    blo_scope spare; /* the first scope where there is no memory for any: there is always one to write to */
     int n_names;
     int width;      /* lanes; 0 and 1: one element at a time */
     bool unaligned; /* lane 0 need not hold a multiple of the width */

@@ -8,8 +8,9 @@
 #include <string.h>
 
 enum {
-    SERIAL_LENGTH = 256,  /* a reduction up to this long is one loop */
-    CHUNK = 128,          /* elements of one partial sum */
+    SERIAL_LENGTH = 256, /* a reduction up to this long is one loop */
+    CHUNK = 128,         /* elements of one partial sum */
+    MOST_VECTORS = 4, /* neighbours of a range that an item sums, so that it walks memory in pieces that lie together */
     MANY_OUTER = 4096,    /* with as many results there is work enough without partial sums */
     MAX_PARTIALS = 65536, /* partial results of one reduction */
     STORED_OUTPUTS = 3,   /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
@@ -25,13 +26,21 @@ static size_t group_size(const blo_lowering *lowering, uint64_t items) {
 }
 
 /* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along
- * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. */
+ * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. With VECTORS above 1 an item has so many
+ * vectors of neighbours, and the text must define "g" itself, from "first" on. */
 typedef struct domain {
     int64_t outer, extent;
+    int vectors;
 } domain;
 
+/* Elements of an item. */
+static int64_t span_of(const domain *over, int width) {
+    return over->vectors > 1 ? (int64_t)over->vectors * width : width;
+}
+
 static uint64_t items_of(const domain *over, int width) {
-    return (uint64_t)(over->outer * ((over->extent + width - 1) / width));
+    const int64_t span = span_of(over, width);
+    return (uint64_t)(over->outer * ((over->extent + span - 1) / span));
 }
 
 /* Elements that an item should compute at once. Lanes pay on CPU devices, and from a few vectors on. */
@@ -72,14 +81,14 @@ static void domain_text(const blo_emitter *emitter, const domain *over, blo_text
     if (width == 1)
         return;
     const char *type = blo_lanes_index(width);
-    const int64_t blocks = (over->extent + width - 1) / width;
+    const int64_t span = span_of(over, width), blocks = (over->extent + span - 1) / span;
     char last[48] = "";
     if (emitter->full && over->extent % width != 0)
         snprintf(last, sizeof last, ", %" PRId64 "u)", over->extent - width);
-    const char *least = *last ? "min(" : "";
+    const char *least = *last ? "min(" : "", *g = over->vectors > 1 ? "first" : "g";
     if (over->outer > 1)
-        blo_text_add(text, "const uint h = item / %" PRId64 "u, g = %sitem %% %" PRId64 "u * %du%s;\n", blocks, least,
-                     blocks, width, last);
+        blo_text_add(text, "const uint h = item / %" PRId64 "u, %s = %sitem %% %" PRId64 "u * %" PRId64 "u%s;\n",
+                     blocks, g, least, blocks, span, last);
     else
         blo_text_add(text, "const uint g = %sitem * %du%s;\n", least, width, last);
     if (!emitter->full)
@@ -272,22 +281,31 @@ static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *gr
     return status;
 }
 
-/* The second half of a split reduction: partial [CHUNKS,outer] -> the result, in order. */
-static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial,
+/* The second half of split reductions: for each of the group's that has a partial [CHUNKS,outer] the result, in order.
+ */
+static blo_status combine_kernel(blo_lowering *lowering, const blo_group *group, int index, const int *partial,
                                  uint64_t chunks) {
-    const domain over = {.outer = 1, .extent = node->count};
+    const int64_t count = blo_graph_node(lowering->graph, group->roots[0])->count;
+    const domain over = {.outer = 1, .extent = count};
     blo_emitter emitter;
     start_emitter(&emitter, lowering, index, 1, &over);
-    blo_text *text = blo_emit_text(&emitter, 0);
-    int from = blo_emit_array(&emitter, partial, false);
-    blo_text_add(text,
-                 "%s s = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
-                 " + g];\n",
-                 blo_type_name(node->dtype), from, from, blo_type_name(node->dtype), from, from, node->count);
-    blo_reduction_update(text, node, "s", "v");
-    blo_text_add(text, "}\n");
-    const blo_value sum = {.node = node, .name = "s"};
-    store(&emitter, node, &sum, blo_index_name(&emitter.indices, "g", node->count, 0), 0);
+    const blo_index *g = blo_index_name(&emitter.indices, "g", count, 0);
+    for (int i = 0; i < group->n_roots; i++) {
+        if (partial[i] < 0)
+            continue;
+        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
+        blo_text *text = blo_emit_text(&emitter, 0);
+        const int from = blo_emit_array(&emitter, partial[i], false);
+        blo_value sum = {.node = node};
+        snprintf(sum.name, sizeof sum.name, "s%d", i);
+        blo_text_add(text,
+                     "%s s%d = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
+                     " + g];\n",
+                     blo_type_name(node->dtype), i, from, from, blo_type_name(node->dtype), from, from, count);
+        blo_reduction_update(text, node, sum.name, "v");
+        blo_text_add(text, "}\n");
+        store(&emitter, node, &sum, g, 0);
+    }
     blo_status status = add_kernel(&emitter, &over, ", const ulong chunks", 1, &chunks);
     blo_emitter_free(&emitter);
     return status;
@@ -300,102 +318,205 @@ static uint64_t chunks_of(const blo_node *node, int64_t length) {
     return (uint64_t)(chunks < most ? chunks : most);
 }
 
-/* How a reduction is shared out: CHUNKS ranges of CHUNK of the LENGTH reduced elements each, but for the last. */
+/* How the reductions of a group are shared out: CHUNKS ranges of CHUNK of the LENGTH reduced elements each, but for the
+ * last. */
 typedef struct shares {
     int64_t length, chunks, chunk;
-    int partial; /* array of the ranges' results; -1: there is one range */
+    int partial[BLO_GROUP_ROOTS]; /* arrays of the ranges' results; -1: there is one range, or the root is no reduction
+                                   */
 } shares;
 
-/* The loop over a range; in the last range of a division that leaves a rest, what lies beyond is left out. */
-static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, bool apart,
-                        int loop) {
-    char header[96];
-    char widened[64];
+static bool is_reduction(const blo_node *node) {
+    return node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX;
+}
+
+/* Root I's result so far: "s0", or "s0[b]" where an item has several vectors. */
+static void name_result(const domain *over, int i, char name[48]) {
+    snprintf(name, 48, over->vectors > 1 ? "s%d[b]" : "s%d", i);
+}
+
+/* Takes VALUE into root I's result; where the lanes are in ranges of different ends (APART), in those that are inside.
+ */
+static void take_in(blo_emitter *emitter, const blo_node *node, int i, const domain *over, const blo_value *value,
+                    bool apart, int loop) {
+    char widened[64], name[48];
     blo_text *text = blo_emit_text(emitter, loop);
-    blo_text update = {0};
-    if (value)
-        blo_reduction_update(&update, node, "s", apart ? blo_emit_widened(emitter, value, widened) : value->name);
-    if (apart && value) /* every lane its own end */
-        blo_text_add(text, "const %s before = s;\n", blo_emit_type(emitter, node->dtype, true));
-    blo_text_append(text, &update);
-    if (apart && value)
-        blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
-                     blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
-    blo_text_free(&update);
+    const char *truth = blo_lanes_truth(node->dtype, emitter->width);
+    name_result(over, i, name);
+    if (apart)
+        blo_text_add(text, "const %s before%d = %s;\n", blo_emit_type(emitter, node->dtype, true), i, name);
+    blo_reduction_update(text, node, name, apart ? blo_emit_widened(emitter, value, widened) : value->name);
+    if (apart)
+        blo_text_add(text, "%s = convert_%s(inside) != (%s)0 ? %s : before%d;\n", name, truth, truth, name, i);
+}
+
+/* Element K of PART of the reduced ones; in the last range of a division that leaves a rest, what lies beyond is left
+ * out, and nothing beyond the end is read. */
+static const blo_index *element_of(blo_emitter *emitter, const shares *s, const blo_index *part, int loop,
+                                   bool *apart) {
+    blo_indices *indices = &emitter->indices;
+    const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
+    *apart = false;
+    if (s->chunks * s->chunk == s->length)
+        return element;
+    const bool wide = *apart = blo_index_is_wide(element);
+    const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
+    const char *type = blo_lanes_index(wide ? emitter->width : 1);
+    blo_text *text = blo_emit_text(emitter, loop);
+    if (wide)
+        blo_text_add(text, "const %s inside = %s < %" PRId64 "u;\nconst %s j = min(%s, (%s)%" PRId64 "u);\n",
+                     blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
+    else
+        blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
+    return wide ? blo_index_scattered(indices, "j", s->length, loop) : blo_index_name(indices, "j", s->length, loop);
+}
+
+/* A loop over the vectors of an item inside PARENT, each from element NAME on; PARENT itself where there is one. */
+static int open_vectors(blo_emitter *emitter, const domain *over, int parent, const char *name) {
+    if (over->vectors <= 1)
+        return parent;
+    const int scope = blo_emit_open(emitter, parent);
+    blo_text_add(blo_emit_text(emitter, scope), "const uint %s = first + b * %du;\n", name, emitter->width);
+    return scope;
+}
+
+static void close_vectors(blo_emitter *emitter, const domain *over, int scope) {
+    char header[64];
+    snprintf(header, sizeof header, "for (uint b = 0; b < %du; b++)", over->vectors);
+    if (over->vectors > 1)
+        blo_emit_close(emitter, scope, header, "");
+}
+
+/* The results of an item and range: one, or with lanes neighbours; of the vector of SCOPE that starts with NAME, where
+ * there are several. */
+static const blo_index *result_of(blo_indices *indices, const domain *over, const char *name, int scope) {
+    const bool several = over->vectors > 1;
+    const blo_index *g = blo_index_lane(indices, several ? name : "g", over->extent, several ? scope : 0);
+    return over->outer > 1 ? blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), over->extent, g) : g;
+}
+
+/* The loop over a range. The group's roots that are no reductions are written where the first one's operand lies.
+ * WIDE[root]: its result is a vector. */
+static void emit_range(blo_emitter *emitter, const blo_group *group, const domain *over, const shares *s, bool *wide) {
+    blo_indices *indices = &emitter->indices;
+    const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]), *a = first->in[0];
+    const int loop = blo_emit_open(emitter, 0), inner = open_vectors(emitter, over, loop, "g");
+    const blo_index *g = result_of(indices, over, "g", inner), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
+    bool apart;
+    const blo_index *element = element_of(emitter, s, blo_index_div(indices, g, first->count), loop, &apart);
+    blo_index_split(indices, blo_index_mod(indices, g, first->count), first->rank, first->shape, at);
+    blo_reduction_index(indices, first, at, element, operand);
+    for (int i = 0; i < group->n_roots; i++) {
+        const blo_node *node = blo_graph_node(emitter->lowering->graph, group->roots[i]);
+        const blo_node *summand = is_reduction(node) ? node->in[0] : node;
+        const blo_value *value = s->length > 0 ? blo_emit_value(emitter, summand, operand) : NULL;
+        if (emitter->scalar_only)
+            return;
+        emitter->failed = emitter->failed || (s->length > 0 && !value);
+        wide[i] = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
+        if (value && is_reduction(node))
+            take_in(emitter, node, i, over, value, apart, inner);
+        else if (value)
+            store(emitter, node, value, blo_index_linear(indices, a->rank, a->shape, operand), inner);
+    }
+    close_vectors(emitter, over, inner);
+    char header[96];
     snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
     blo_emit_close(emitter, loop, header, "");
 }
 
-/* One item (or lane) per result and range of the reduced elements. */
-static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const domain *over, const shares *s) {
-    blo_indices *indices = &emitter->indices;
-    int loop = blo_emit_open(emitter, 0);
-    const blo_index *g = blo_index_lane(indices, "g", over->extent, 0), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
-    if (over->outer > 1) /* the lanes are along the results of one range */
-        g = blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), over->extent, g);
-    const blo_index *result = blo_index_mod(indices, g, node->count), *part = blo_index_div(indices, g, node->count);
-    const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
-    bool apart = false;                      /* the lanes are in ranges of different ends */
-    if (s->chunks * s->chunk != s->length) { /* nothing beyond the end is read */
-        const bool wide = apart = blo_index_is_wide(element);
-        const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
-        const char *type = blo_lanes_index(wide ? emitter->width : 1);
-        blo_text *text = blo_emit_text(emitter, loop);
-        if (wide)
-            blo_text_add(text, "const %s inside = %s < %" PRId64 "u;\nconst %s j = min(%s, (%s)%" PRId64 "u);\n",
-                         blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
-        else
-            blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
-        element =
-            wide ? blo_index_scattered(indices, "j", s->length, loop) : blo_index_name(indices, "j", s->length, loop);
-    }
-    blo_index_split(indices, result, node->rank, node->shape, at);
-    blo_reduction_index(indices, node, at, element, operand);
-    const blo_value *value = s->length > 0 ? blo_emit_value(emitter, node->in[0], operand) : NULL;
+/* Defines root I's result before the loop. */
+static void start_result(blo_emitter *emitter, const blo_node *node, int i, const domain *over, bool wide,
+                         blo_text *text) {
+    const char *type = blo_emit_type(emitter, node->dtype, wide), *start = blo_reduction_start(node);
+    if (over->vectors > 1)
+        blo_text_add(text, "%s s%d[%d];\nfor (uint b = 0; b < %du; b++)\ns%d[b] = %s;\n", type, i, over->vectors,
+                     over->vectors, i, start);
+    else
+        blo_text_add(text, "%s s%d = %s;\n", type, i, start);
+}
+
+/* One item per result and range of the reduced elements, or with lanes per a few vectors of results. */
+static blo_status emit_reduce(blo_emitter *emitter, const blo_group *group, const domain *over, const shares *s) {
+    bool wide[BLO_GROUP_ROOTS] = {false};
+    blo_text starts = {0};
+    emit_range(emitter, group, over, s, wide);
     if (emitter->scalar_only)
         return BLO_OK;
-    emitter->failed = emitter->failed || (s->length > 0 && !value);
-    const bool wide = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
-    blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
-                 blo_reduction_start(node));
-    close_range(emitter, s, node, value, apart, loop);
-    const blo_value sum = {.node = node, .name = "s", .wide = wide};
-    if (s->partial >= 0)
-        blo_emit_store(emitter, blo_emit_array(emitter, s->partial, true), g, &sum, 0);
-    else
-        store(emitter, node, &sum, g, 0);
+    const int end = open_vectors(emitter, over, 0, "w");
+    const blo_index *result = result_of(&emitter->indices, over, "w", end);
+    for (int i = 0; i < group->n_roots; i++) {
+        const blo_node *node = blo_graph_node(emitter->lowering->graph, group->roots[i]);
+        blo_value sum = {.node = node, .wide = wide[i]};
+        if (!is_reduction(node))
+            continue;
+        start_result(emitter, node, i, over, wide[i], &starts);
+        name_result(over, i, sum.name);
+        if (s->partial[i] >= 0)
+            blo_emit_store(emitter, blo_emit_array(emitter, s->partial[i], true), result, &sum, end);
+        else
+            store(emitter, node, &sum, result, end);
+    }
+    close_vectors(emitter, over, end);
+    blo_text_append(&starts, blo_emit_text(emitter, 0));
+    blo_text_free(blo_emit_text(emitter, 0));
+    *blo_emit_text(emitter, 0) = starts;
     return add_kernel(emitter, over, "", 0, NULL);
 }
 
-/* A reduction of any axes. */
+/* Shares the reductions of GROUP out, all of one shape and of operands of one shape. */
+static void share_out(blo_lowering *lowering, const blo_group *group, shares *s) {
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    s->length = blo_reduction_length(first);
+    s->chunks = (int64_t)chunks_of(first, s->length);
+    s->chunk = (s->length + s->chunks - 1) / s->chunks;
+    s->chunks = s->chunk > 0 ? (s->length + s->chunk - 1) / s->chunk : 1; /* none is empty */
+    for (int i = 0; i < group->n_roots; i++) {
+        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
+        s->partial[i] = s->chunks > 1 && is_reduction(node)
+                            ? blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s->chunks * node->count)
+                            : -1;
+    }
+}
+
+/* Leaves to their readers what these can sum on the way; false: nothing is left to be combined. */
+static bool leave_to_readers(blo_lowering *lowering, const blo_group *group, shares *s) {
+    bool left = false;
+    for (int i = 0; i < group->n_roots; i++) {
+        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
+        if (s->partial[i] >= 0 && node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
+            lowering->facts[node->id].parts = (int)s->chunks;
+            lowering->facts[node->id].partial = s->partial[i];
+            s->partial[i] = -1;
+        }
+        left = left || s->partial[i] >= 0;
+    }
+    return left;
+}
+
+/* Reductions of any axes, and what is computed of the same elements. */
 static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, int index) {
-    const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
-    shares s = {.length = blo_reduction_length(node), .partial = -1};
-    s.chunks = (int64_t)chunks_of(node, s.length);
-    s.chunk = (s.length + s.chunks - 1) / s.chunks;
-    s.chunks = s.chunk > 0 ? (s.length + s.chunk - 1) / s.chunk : 1; /* none is empty */
-    if (s.chunks > 1)
-        s.partial = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s.chunks * node->count);
-    int width = width_of(lowering, s.chunks * node->count);
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    const int64_t count = first->count, last = first->rank > 0 ? first->shape[first->rank - 1] : 1;
+    shares s;
+    share_out(lowering, group, &s);
+    int width = width_of(lowering, s.chunks * count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
-        domain over = {.outer = 1, .extent = s.chunks * node->count};
-        if (width > 1 && s.chunks > 1 && node->count >= 2 * width)
-            over = (domain){.outer = s.chunks, .extent = node->count};
+        domain over = {.outer = 1, .extent = s.chunks * count};
+        if (width > 1 && s.chunks > 1 && count >= 2 * width)
+            over = (domain){.outer = s.chunks, .extent = count, .vectors = MOST_VECTORS};
+        while (over.vectors > 1 && last % span_of(&over, width) != 0)
+            over.vectors /= 2;
         blo_emitter emitter;
         start_emitter(&emitter, lowering, index, width, &over);
-        status = emit_reduce(&emitter, node, &over, &s);
+        status = emit_reduce(&emitter, group, &over, &s);
         done = !emitter.scalar_only;
         blo_emitter_free(&emitter);
     }
-    if (status != BLO_OK || s.chunks == 1)
+    if (status != BLO_OK || !leave_to_readers(lowering, group, &s))
         return status;
-    if (node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
-        lowering->facts[node->id].parts = (int)s.chunks;
-        lowering->facts[node->id].partial = s.partial;
-        return BLO_OK;
-    }
-    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
+    return combine_kernel(lowering, group, index, s.partial, (uint64_t)s.chunks);
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */

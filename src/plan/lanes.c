@@ -88,13 +88,12 @@ static void add_memory(blo_text *text, blo_dtype dtype, int width) {
     const char *vector = blo_lanes_type(dtype, width);
     blo_text_add(text,
                  "#ifndef BLO_LANES_%s\n#define BLO_LANES_%s\n#define T %s\n#define V %s\n#define W %d\n"
-                 "#define INDEX uint%d\n#define VLOAD vload%d\n#define VSTORE vstore%d\n#define NAME_load blo_load_%s\n"
+                 "#define INDEX uint%d\n#define NEAR blo_near_%s\n#define NAME_load blo_load_%s\n"
                  "#define NAME_store blo_store_%s\n#define NAME_gather blo_gather_%s\n#define NAME_scatter "
                  "blo_scatter_%s\n",
-                 vector, vector, blo_type_name(dtype), vector, width, width, width, width, vector, vector, vector,
-                 vector);
+                 vector, vector, blo_type_name(dtype), vector, width, width, vector, vector, vector, vector, vector);
     blo_text_add(text,
-                 "%s#undef T\n#undef V\n#undef W\n#undef INDEX\n#undef VLOAD\n#undef VSTORE\n#undef NAME_load\n"
+                 "%s#undef T\n#undef V\n#undef W\n#undef INDEX\n#undef NEAR\n#undef NAME_load\n"
                  "#undef NAME_store\n#undef NAME_gather\n#undef NAME_scatter\n#endif\n",
                  blo_cl_lanes);
 }

@@ -102,6 +102,7 @@ typedef struct blo_lowering {
 
     int n_arrays, arrays_capacity;
     blo_plan_array *arrays;
+    bool failed; /* an array could not be made */
     int n_steps, steps_capacity;
     blo_plan_step *steps;
     int n_packed, packed_capacity;
@@ -111,7 +112,8 @@ typedef struct blo_lowering {
     uint64_t scratch_bytes;
 } blo_lowering;
 
-/* Roots that one kernel writes together: all of one shape. */
+/* Roots that one kernel writes together: all of one shape; or reductions of the same axes of operands of one shape, and
+ * after them roots of that shape, which are written on the way. */
 typedef enum blo_group_kind {
     BLO_GROUP_ELEMENTWISE,
     BLO_GROUP_REDUCE,
@@ -178,7 +180,8 @@ bool blo_convolution_is_small(const blo_node *node);
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);
 
-/* A new array, its id; -1: no memory. The node's own array (made at first use). */
+/* A new array, its id; -1: no memory, which the lowering notes and tells when all is emitted. The node's own array
+ * (made at first use). */
 int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_dtype dtype, int64_t count);
 int blo_lower_node_array(blo_lowering *lowering, const blo_node *node);
 /* A new step at the end; NULL: no memory. Valid until the next one. */

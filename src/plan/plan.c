@@ -26,8 +26,10 @@ int blo_lower_array(blo_lowering *lowering, blo_array_kind kind, int index, blo_
     if (lowering->n_arrays == lowering->arrays_capacity) {
         int capacity = lowering->arrays_capacity ? 2 * lowering->arrays_capacity : 16;
         blo_plan_array *arrays = realloc(lowering->arrays, (size_t)capacity * sizeof *arrays);
-        if (!arrays)
+        if (!arrays) {
+            lowering->failed = true;
             return -1;
+        }
         lowering->arrays = arrays;
         lowering->arrays_capacity = capacity;
     }
@@ -209,6 +211,8 @@ blo_status blo_lower(blo_lowering *lowering) {
         status = blo_lower_order(lowering);
     if (status == BLO_OK)
         status = blo_lower_kernels(lowering);
+    if (status == BLO_OK && lowering->failed)
+        status = blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan %d nodes", lowering->n_nodes);
     if (status == BLO_OK && blo_context_profiles(lowering->context)) /* before sizes are rounded up */
         status = blo_lower_describe(lowering);
     return status == BLO_OK ? blo_lower_place(lowering) : status;

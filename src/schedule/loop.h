@@ -27,6 +27,8 @@ struct blo_loop {
     blo_sweep sweep;
     bool *live, *live_steps; /* [steps + 1] each, of SWEEP */
     int rewound;             /* SWEEP has come down to this state, which still has its slot; -1: none */
+    blo_loop_visit visit;    /* NULL: none */
+    void *visitor;
     int n_places;
     blo_place *inputs, *outputs;
     blo_loop_report report;

@@ -93,6 +93,19 @@ blo_place blo_loop_begin(blo_loop *loop, int i) {
     return blo_slots_place(&loop->slots, 0, i);
 }
 
+void blo_loop_on_state(blo_loop *loop, blo_loop_visit visit, void *user) {
+    loop->visit = visit;
+    loop->visitor = user;
+}
+
+static blo_status visit(blo_loop *loop, int k) {
+    if (!loop->visit)
+        return BLO_OK;
+    for (int i = 0; i < loop->n_state; i++) /* nothing is queued by the loop meanwhile */
+        loop->outputs[i] = blo_slots_place(&loop->slots, loop->slots.slot_of[k], i);
+    return loop->visit(loop->visitor, k, loop->outputs);
+}
+
 blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every) {
     const blo_statistics *counters = blo_context_counters(loop->context);
     uint64_t launches = counters->launches;
@@ -104,7 +117,9 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage 
     loop->begun = false;
     for (int k = 0; k < loop->steps && status == BLO_OK; k++) {
         blo_slots_take(&loop->slots, k + 1);
-        status = blo_loop_queue_step(loop, steps, k, thinned ? 0 : blo_loop_run_level(loop, k));
+        status = visit(loop, k);
+        if (status == BLO_OK)
+            status = blo_loop_queue_step(loop, steps, k, thinned ? 0 : blo_loop_run_level(loop, k));
         if (thinned && !blo_checkpoints_keeps(&loop->checkpoints, k))
             blo_slots_drop(&loop->slots, k);
         if (status != BLO_OK || !observe || (!every && k + 1 < loop->steps))
@@ -113,6 +128,8 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage 
             (blo_place){loop->values, (uint64_t)k * (uint64_t)loop->n_observed * blo_dtype_size(loop->observed)};
         status = blo_loop_queue(loop, observe, loop->slots.slot_of[k + 1], k + 1, k);
     }
+    if (status == BLO_OK)
+        status = visit(loop, loop->steps);
     loop->ran = status == BLO_OK;
     loop->every = every;
     loop->any_observed = observe != NULL;

@@ -81,6 +81,12 @@ blo_place blo_loop_begin(blo_loop *loop, int i);
  * Where not all states fit, those that checkpoint.h names are kept. */
 blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every);
 
+/* While later runs are queued, VISIT(USER, k, places of s_k [n_state]) is called for k = 0 ... T, when s_k and its
+ * observation are queued and the step after it is not: what it queues comes between. Its error ends the run. NULL:
+ * none. */
+typedef blo_status (*blo_loop_visit)(void *user, int k, const blo_place *state);
+void blo_loop_on_state(blo_loop *loop, blo_loop_visit visit, void *user);
+
 /* Reads all observed values (one wait): row k-1 of VALUES [T][n_observed] is o_k, NaN where not observed. */
 blo_status blo_loop_observed(blo_loop *loop, double *values);
 

@@ -27,11 +27,17 @@ def run_compare(w, place, rows, rounds, seconds, lock, log):
     programs = w.programs(place, rows)
     if not programs:
         return {"note": "not run: what it needs was not measured before"}
+    same, tolerance = {}, w.tolerance
+    if w.in_double:
+        with tempfile.TemporaryDirectory() as folder:
+            same = compare.measure(folder, w.programs(place, rows, "double"), 0, seconds, w.tolerance, lock, log)["same"]
+        programs = [p for p in programs if same.get(p.who, {"same": p is programs[0]})["same"]]
+        tolerance = float("inf")
     with tempfile.TemporaryDirectory() as folder:
         if w.warm:
             compare.warm(folder, programs[0], seconds, lock, log)
-        found = compare.measure(folder, programs, rounds, seconds, w.tolerance, lock, log)
-    row = {"programs": {}, "same": found["same"], "note": found["note"]}
+        found = compare.measure(folder, programs, rounds, seconds, tolerance, lock, log)
+    row = {"programs": {}, "same": same or found["same"], "note": found["note"]}
     for program in programs:
         who, one = program.who, found["programs"][program.who]
         first, kept = one["first"] or {}, one["rounds"]

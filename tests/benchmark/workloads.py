@@ -30,13 +30,15 @@ class Surroundings:
 class Workload:
     """PROGRAMS: a function of the surroundings and of the rows measured before. PRODUCTS: {time's name: [(times, m, k, n), …]}, all the products that
     the work cannot do without. RUNNER: compare.measure's stand-in where programs are no line-driven pair. WARM: kernels are built
-    before, by a process of its own, so that peak memory is without the compiler."""
+    before, by a process of its own, so that peak memory is without the compiler. IN_DOUBLE: PROGRAMS takes a dtype as well, and results are compared in
+    double, to TOLERANCE, before float is timed: where a choice (of a maximum, of a relu's side) hangs on the last bit, results in float differ by more than
+    rounding, each as right as the other."""
 
     def __init__(self, name, title, programs=None, products=None, rounds=5, seconds=300, tolerance=1e-4, runner="compare", group="work", warm=False,
-                 **facts):
+                 in_double=False, **facts):
         self.name, self.title, self.programs, self.products = name, title, programs, products or {}
         self.rounds, self.seconds, self.tolerance, self.runner, self.group = rounds, seconds, tolerance, runner, group
-        self.warm, self.facts = warm, facts
+        self.warm, self.in_double, self.facts = warm, in_double, facts
 
 
 # --- hyper-cleaning ---
@@ -147,11 +149,11 @@ def few_shot(name, title, ways, shots, steps, filters=64):
     peers = (("hoisted", "few_shot_higher.py", (*arguments, "hoisted")), ("naive", "few_shot_higher.py", (*arguments, "naive")),
              ("jax", "few_shot_jax.py", arguments))
 
-    def programs(place, rows):
+    def programs(place, rows, dtype="float"):
         del rows
-        return [place.ours("ours", "bench_few_shot", *arguments)] + [p for p in (place.peer(*peer[:2], *peer[2]) for peer in peers) if p]
+        return [place.ours("ours", "bench_few_shot", *arguments, dtype)] + [p for p in (place.peer(*peer[:2], *peer[2], dtype) for peer in peers) if p]
 
-    return Workload(name, title, programs, group="few-shot", steps=steps)
+    return Workload(name, title, programs, group="few-shot", tolerance=1e-8, in_double=True, steps=steps)
 
 
 def few_shot_workloads():

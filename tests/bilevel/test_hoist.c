@@ -376,6 +376,48 @@ START_TEST(what_a_prologue_saves_changes_no_bit) {
 }
 END_TEST
 
+/* F that no loop has seen: it hoists more than the loop's own, and wants arrays of its own. */
+static blo_node *wide(const blo_state *s, void *user) {
+    blo_node *hidden = features(s);
+    return blo_add(plain(s, user), blo_scale(loss_of(s, blo_sin(blo_scale(hidden, 3.0))), 0.5));
+}
+
+static blo_status sweep_by(problem *p, blo_objective objective, blo_trajectory *trajectory, double *gradients) {
+    const int k = 3;
+    blo_iapttgm *method = NULL;
+    MUST(p->context, blo_iapttgm_create(objective, NULL, p->upper, p->lower, &method));
+    MUST(p->context, blo_model_zero_gradients(p->upper));
+    MUST(p->context, blo_model_zero_gradients(p->lower));
+    blo_status status = blo_iapttgm_compute_gradients(method, p->data[2], p->target[2], trajectory, &k, NULL);
+    read_gradients(p, gradients);
+    blo_iapttgm_destroy(method);
+    return status;
+}
+
+START_TEST(another_objective_after_a_loop_that_took_the_whole_budget_is_refused_with_the_numbers) {
+    static double wanted[GRADIENTS], got[GRADIENTS], none[GRADIENTS];
+    problem p;
+    blo_lower_options options;
+    blo_lower_solver *solver = NULL;
+    blo_trajectory *trajectory = NULL;
+    make(&p, open_context(0));
+    blo_lower_options_default(&options);
+    options.lower_loop = STEPS;
+    options.memory_budget = least_budget(&p, &options);
+    MUST(p.context, blo_lower_solver_create(plain, plain, NULL, p.upper, p.lower, &options, &solver));
+    MUST(p.context, blo_lower_optimize(solver, p.data[0], p.target[0], p.data[2], p.target[2], &trajectory, NULL));
+    MUST(p.context, sweep_by(&p, plain, trajectory, wanted));
+    MUST_FAIL(p.context, BLO_ERROR_BUDGET, "at least ", sweep_by(&p, wide, trajectory, got));
+    ck_assert_mem_eq(got, none, sizeof got); /* nothing was added */
+    MUST(p.context, sweep_by(&p, plain, trajectory, got));
+    ck_assert_mem_eq(got, wanted, sizeof got);
+    blo_trajectory_destroy(trajectory);
+    blo_lower_solver_destroy(solver);
+    destroy(&p);
+    blo_context_destroy(p.context);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("hoisting");
     TCase *all = tcase_create("all");
@@ -387,6 +429,7 @@ int main(void) {
     tcase_add_test(all, loops_may_start_warm);
     tcase_add_test(all, snapshots_may_be_thinned);
     tcase_add_test(all, what_a_prologue_saves_changes_no_bit);
+    tcase_add_test(all, another_objective_after_a_loop_that_took_the_whole_budget_is_refused_with_the_numbers);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

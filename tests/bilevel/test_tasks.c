@@ -429,6 +429,76 @@ START_TEST(every_task_starts_from_its_own_last_state) {
 }
 END_TEST
 
+/* --- running statistics --- */
+
+enum { STATISTICS = FEATURES + CLASSES };
+
+/* Of the features, which are the same for a whole loop, and, where USER is given, of the logits, which are not. */
+static blo_node *tracked(const blo_state *s, const bool *moving, double momentum) {
+    blo_node *features = features_by(s->upper_model, s->data),
+             *logits = blo_model_linear(s->lower_model, "head", features);
+    const int rows = 0;
+    blo_model_track(s->upper_model, "features", blo_sum_axes(features, 1, &rows, false), momentum);
+    if (*moving) {
+        blo_model_track(s->lower_model, "logits", blo_sum_axes(logits, 1, &rows, false), momentum);
+        blo_model_track(s->upper_model, "features", blo_square(blo_sum_axes(features, 1, &rows, false)), 0.2);
+    }
+    return blo_cross_entropy(logits, s->target, BLO_REDUCE_MEAN);
+}
+static blo_node *tracked_lower(const blo_state *s, void *user) {
+    return tracked(s, user, 0.1);
+}
+static blo_node *tracked_upper(const blo_state *s, void *user) {
+    return tracked(s, user, 0.3);
+}
+
+/* Two loops of TASKS tasks at once, or of each, from buffers of zeros. */
+static void run_tracked(const scene *s, bool *moving, bool one, double buffers[STATISTICS]) {
+    static const double zeros[FEATURES];
+    blo_lower_solver *solver = NULL;
+    blo_trajectory *trajectory = NULL;
+    MUST(s->context, blo_model_set(s->upper, "features", zeros, FEATURES));
+    MUST(s->context, blo_model_set(s->lower, "logits", zeros, CLASSES));
+    MUST(s->context,
+         blo_lower_solver_create(tracked_lower, tracked_upper, moving, s->upper, s->lower, &s->options, &solver));
+    MUST(s->context, blo_lower_solver_set_tasks(solver, one ? 1 : TASKS));
+    for (int round = 0; round < 2; round++)
+        for (int task = 0; task < (one ? TASKS : 1); task++) {
+            blo_tensor *const *t = one ? s->one[task] : s->all;
+            MUST(s->context, blo_lower_optimize(solver, t[0], t[1], t[2], t[3], &trajectory, NULL));
+        }
+    MUST(s->context, blo_model_get(s->upper, "features", buffers, FEATURES));
+    MUST(s->context, blo_model_get(s->lower, "logits", buffers + FEATURES, CLASSES));
+    blo_trajectory_destroy(trajectory);
+    blo_lower_solver_destroy(solver);
+}
+
+START_TEST(running_statistics_follow_one_task_after_another) {
+    double wanted[STATISTICS], got[STATISTICS];
+    scene s;
+    open_scene(&s, &backbone);
+    MUST(s.context, blo_model_add_buffer(s.upper, "features", 1, (const int64_t[]){FEATURES}));
+    MUST(s.context, blo_model_add_buffer(s.lower, "logits", 1, (const int64_t[]){CLASSES}));
+    for (int hoisting = 0; hoisting < 2; hoisting++)
+        for (int i = 0; i < 2; i++) {
+            bool moving = i != 0;
+            double largest = 0;
+            s.options.hoisting = hoisting;
+            s.options.acquire_max_loss = !moving || hoisting;
+            run_tracked(&s, &moving, true, wanted);
+            run_tracked(&s, &moving, false, got);
+            for (int j = 0; j < STATISTICS; j++)
+                largest = fmax(largest, fabs(wanted[j]));
+            for (int j = 0; j < STATISTICS; j++)
+                ck_assert_msg(fabs(got[j] - wanted[j]) <= 1e-12 * largest, "statistic %d is %.17g, want %.17g", j,
+                              got[j], wanted[j]);
+            ck_assert_double_gt(fabs(wanted[FEATURES - 1]), 0);
+            ck_assert(moving == (wanted[FEATURES] != 0));
+        }
+    close_scene(&s);
+}
+END_TEST
+
 /* --- what it takes --- */
 
 static blo_statistics statistics_of(const blo_context *context) {
@@ -596,6 +666,7 @@ int main(void) {
     tcase_add_test(all, what_is_not_finite_is_told);
     tcase_add_test(all, a_solver_changes_its_number_of_tasks);
     tcase_add_test(all, every_task_starts_from_its_own_last_state);
+    tcase_add_test(all, running_statistics_follow_one_task_after_another);
     tcase_add_test(all, a_batch_costs_the_launches_of_one_task);
     tcase_add_test(all, whole_iterations_tell_the_mean);
     tcase_add_test(all, mistakes_are_told);

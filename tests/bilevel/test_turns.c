@@ -195,6 +195,58 @@ START_TEST(the_start_of_each_task) {
 }
 END_TEST
 
+/* Statistics of what is hoisted, computed by the prologue, and of what is not. */
+static blo_node *tracked(const blo_state *s, void *user) {
+    const int rows = 0;
+    blo_node *logits = by(s->lower_model, "head.weight", features(s));
+    blo_model_track(s->upper_model, "mean", blo_sum_axes(features(s), 1, &rows, false), 0.1);
+    if (*(const bool *)user)
+        blo_model_track(s->upper_model, "logits", blo_sum_axes(logits, 1, &rows, false), 0.3);
+    return blo_cross_entropy(logits, s->target, BLO_REDUCE_MEAN);
+}
+
+enum { STATISTICS = HIDDEN + CLASSES };
+
+static void run_tracked(const scene *s, bool *moving, bool all, double buffers[STATISTICS]) {
+    static const double zeros[HIDDEN];
+    const blo_lower_options options = options_of(0);
+    blo_lower_solver *solver = NULL;
+    blo_trajectory *trajectory = NULL;
+    MUST(s->context, blo_model_set(s->upper, "mean", zeros, HIDDEN));
+    MUST(s->context, blo_model_set(s->upper, "logits", zeros, CLASSES));
+    MUST(s->context, blo_lower_solver_create(tracked, tracked, moving, s->upper, s->lower, &options, &solver));
+    MUST(s->context, blo_lower_solver_set_tasks(solver, all ? TASKS : 1));
+    for (int task = 0; task < (all ? 1 : TASKS); task++) {
+        blo_tensor *const *t = all ? s->all : s->one[task];
+        MUST(s->context, blo_lower_optimize(solver, t[0], t[1], t[2], t[3], &trajectory, NULL));
+    }
+    ck_assert_int_eq(trajectory->step->hoist->turns, all ? TASKS : 1);
+    MUST(s->context, blo_model_get(s->upper, "mean", buffers, HIDDEN));
+    MUST(s->context, blo_model_get(s->upper, "logits", buffers + HIDDEN, CLASSES));
+    blo_trajectory_destroy(trajectory);
+    blo_lower_solver_destroy(solver);
+}
+
+START_TEST(running_statistics) {
+    double wanted[STATISTICS], got[STATISTICS];
+    scene s;
+    open_scene(&s, plain);
+    MUST(s.context, blo_model_add_buffer(s.upper, "mean", 1, (const int64_t[]){HIDDEN}));
+    MUST(s.context, blo_model_add_buffer(s.upper, "logits", 1, (const int64_t[]){CLASSES}));
+    for (int i = 0; i < 2; i++) {
+        bool moving = i != 0;
+        run_tracked(&s, &moving, false, wanted);
+        run_tracked(&s, &moving, true, got);
+        for (int j = 0; j < STATISTICS; j++) /* sums of thousands */
+            ck_assert_msg(fabs(got[j] - wanted[j]) <= 1e-12 * EXAMPLES, "statistic %d is %.17g, want %.17g", j, got[j],
+                          wanted[j]);
+        ck_assert_double_gt(fabs(wanted[0]), 1e-3);
+        ck_assert(moving == (wanted[HIDDEN] != 0));
+    }
+    close_scene(&s);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("turns");
     TCase *turns = tcase_create("task by task");
@@ -204,6 +256,7 @@ int main(void) {
     tcase_add_test(turns, an_input_of_each_task_and_no_room_to_save);
     tcase_add_test(turns, a_shared_start);
     tcase_add_test(turns, the_start_of_each_task);
+    tcase_add_test(turns, running_statistics);
     suite_add_tcase(suite, turns);
     return run_suite(suite);
 }

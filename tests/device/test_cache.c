@@ -64,8 +64,8 @@ START_TEST(binaries_are_kept_and_damage_is_noticed) {
 }
 END_TEST
 
-/* A new context builds a kernel and runs it: 4 -> 16. */
-static void build_and_run(const char *cache_folder) {
+/* A new context builds a kernel and runs it: 4 -> 16. WIDER: as if the device had that much wider vectors. */
+static void build_and_run(const char *cache_folder, int wider) {
     static const blo_kernel_source square = {
         "square", "__kernel void square(__global int *x) { x[get_global_id(0)] *= x[get_global_id(0)]; }\n"};
     char message[512];
@@ -79,6 +79,7 @@ static void build_and_run(const char *cache_folder) {
     options.cache_folder = cache_folder;
     options.device = "0";
     ck_assert_msg(blo_context_create(&options, &context, message, sizeof message) == BLO_OK, "%s", message);
+    context->facts.float_vector_width += wider;
     ck_assert_msg(blo_kernels_get(context, 1, &square, &kernel) == BLO_OK, "%s", blo_context_error(context));
     ck_assert_int_eq(blo_buffer_create(context, sizeof value, &buffer), BLO_OK);
     ck_assert_int_eq(blo_buffer_write(context, buffer, 0, sizeof value, &value), BLO_OK);
@@ -105,17 +106,20 @@ START_TEST(programs_are_kept_only_where_nobody_else_keeps_them) {
     ck_assert_int_eq(blo_device_describe(0, "platform", platform, sizeof platform), BLO_OK);
     bool others_do = strstr(platform, "Portable Computing Language") || strstr(platform, "NVIDIA");
     make_folder();
-    build_and_run("");
+    build_and_run("", 0);
     ck_assert_int_eq(find_file(), 0);
-    build_and_run(folder);
+    build_and_run(folder, 0);
     ck_assert_int_eq(find_file(), others_do ? 0 : 1);
     if (!others_do) {
         long size = file_size();
-        build_and_run(folder); /* from the file */
+        build_and_run(folder, 0); /* from the file */
         ck_assert_int_eq(truncate(path, size / 2), 0);
-        build_and_run(folder);
+        build_and_run(folder, 0);
         ck_assert_int_eq(file_size(), size); /* written anew */
-        remove(path);
+        build_and_run(folder, 4);
+        ck_assert_int_eq(find_file(), 2); /* a binary for one is none for the other */
+        while (find_file() > 0)
+            remove(path);
     }
     ck_assert_int_eq(rmdir(folder), 0);
 }

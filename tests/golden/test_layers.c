@@ -190,7 +190,7 @@ static void open_operands(scene *s) {
 
 /* y, g_i, h_i */
 static void build(scene *s, blo_node **out) {
-    blo_bound_model *bound = s->model ? blo_model_bind(s->model, s->x + 1) : NULL;
+    blo_bound_model *bound = s->model ? blo_model_bind(s->model, s->x + 1, NULL, NULL) : NULL;
     out[0] = bound ? s->layer->features(bound, s->x[0]) : s->layer->build(s->x);
     blo_bound_model_free(bound);
     blo_node *loss = blo_sum(blo_mul(s->w, out[0])), *second = NULL;

@@ -85,7 +85,7 @@ START_TEST(features_have_the_shapes_said) {
         const blo_tensor *value = blo_model_value(model, blo_model_name(model, i));
         nodes[i] = blo_graph_input(graph, "p", BLO_FLOAT, blo_tensor_rank(value), blo_tensor_shape(value));
     }
-    blo_bound_model *bound = blo_model_bind(model, nodes);
+    blo_bound_model *bound = blo_model_bind(model, nodes, NULL, NULL);
     blo_node *x = blo_graph_input(graph, "x", BLO_FLOAT, 4, (const int64_t[]){2, 3, 84, 84});
 
     blo_node *convnet = blo_model_convnet(bound, "net", x, 4, BLO_BLOCK_CONV_RELU_POOL_BN);

@@ -149,12 +149,38 @@ START_TEST(integers_are_no_parameters) {
 }
 END_TEST
 
+START_TEST(buffers_are_in_the_file) {
+    blo_model *resnet = NULL, *back = NULL;
+    double values[5] = {1.5, -2.0, 0.25, 3.0, 4.0}, read[5];
+    MUST(context, blo_model_create(context, BLO_FLOAT, &resnet));
+    MUST(context, blo_model_create(context, BLO_DOUBLE, &back));
+    MUST(context, blo_model_add_resnet12(resnet, "b", 1, 2));
+    MUST(context, blo_model_add_running_statistics(resnet, "b", 0.1));
+    ck_assert_int_eq(blo_model_buffer_count(resnet), 32);
+    ck_assert_str_eq(blo_model_buffer_name(resnet, 1), "b.layer1.0.bn1.running_var");
+    ck_assert_ptr_null(blo_model_buffer_name(resnet, 32));
+    MUST(context, blo_model_get(resnet, "b.layer2.0.bn3.running_var", read, 5));
+    ck_assert_double_eq(read[4], 1.0);
+    MUST(context, blo_model_set(resnet, "b.layer2.0.bn3.running_mean", values, 5));
+    MUST(context, blo_models_save(path, resnet, NULL));
+    MUST(context, blo_model_add_resnet12(back, "b", 1, 2));
+    MUST_FAIL(context, BLO_ERROR_FILE, "running_mean', which the model lacks", blo_models_load(path, back, NULL));
+    MUST(context, blo_model_add_running_statistics(back, NULL, 0.1));
+    MUST(context, blo_models_load(path, back, NULL));
+    MUST(context, blo_model_get(back, "b.layer2.0.bn3.running_mean", read, 5));
+    ck_assert_mem_eq(read, values, sizeof values);
+    blo_model_destroy(back);
+    blo_model_destroy(resnet);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("save");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 60);
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, both_models_come_back);
+    tcase_add_test(all, buffers_are_in_the_file);
     tcase_add_test(all, names_are_those_of_the_models);
     tcase_add_test(all, precision_is_converted);
     tcase_add_test(all, a_prefix_is_the_callers);

@@ -423,6 +423,42 @@ static void run_many_outputs(blo_context *context, int kind) {
     blo_graph_destroy(graph);
 }
 
+/* The least of COUNT integers of 1 and of 4 bytes, among them the ends of their ranges. */
+static void run_least_integers(blo_context *context) {
+    static const uint8_t bytes[2][4] = {{0, 5, 255, 9}, {7, 200, 128, 255}};
+    static const int32_t words[2][4] = {{INT32_MIN, 5, INT32_MAX, 0}, {7, 3, INT32_MAX, 4}};
+    static const int last[1] = {-1};
+    const int64_t shape[2] = {2, 4};
+    blo_graph *graph = NULL;
+    blo_function *function = NULL;
+    blo_tensor *in[2] = {NULL, NULL}, *out[2] = {NULL, NULL};
+    uint8_t least_bytes[2];
+    int32_t least_words[2];
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *outputs[] = {
+        blo_min_axes(blo_graph_input(graph, "bytes", BLO_UINT8, 2, shape), 1, last, false),
+        blo_min_axes(blo_graph_input(graph, "words", BLO_INT32, 2, shape), 1, last, false),
+    };
+    ck_assert_int_eq(blo_tensor_create(context, BLO_UINT8, 2, shape, bytes, &in[0]), BLO_OK);
+    ck_assert_int_eq(blo_tensor_create(context, BLO_INT32, 2, shape, words, &in[1]), BLO_OK);
+    ck_assert_int_eq(blo_tensor_create(context, BLO_UINT8, 1, shape, NULL, &out[0]), BLO_OK);
+    ck_assert_int_eq(blo_tensor_create(context, BLO_INT32, 1, shape, NULL, &out[1]), BLO_OK);
+    ck_assert_msg(blo_function_create(context, 2, outputs, &function) == BLO_OK, "%s", blo_context_error(context));
+    ck_assert_msg(blo_function_call(function, 2, in, 2, out) == BLO_OK, "%s", blo_context_error(context));
+    ck_assert_int_eq(blo_tensor_download(out[0], least_bytes, sizeof least_bytes), BLO_OK);
+    ck_assert_int_eq(blo_tensor_download(out[1], least_words, sizeof least_words), BLO_OK);
+    ck_assert_uint_eq(least_bytes[0], 0);
+    ck_assert_uint_eq(least_bytes[1], 7);
+    ck_assert_int_eq(least_words[0], INT32_MIN);
+    ck_assert_int_eq(least_words[1], 3);
+    blo_function_destroy(function);
+    for (int i = 0; i < 2; i++) {
+        blo_tensor_destroy(in[i]);
+        blo_tensor_destroy(out[i]);
+    }
+    blo_graph_destroy(graph);
+}
+
 static blo_context *open_device(void) {
     char message[512];
     blo_context *context = NULL;
@@ -451,6 +487,13 @@ START_TEST(products_of_one_row) {
 }
 END_TEST
 
+START_TEST(least_of_integers) {
+    blo_context *context = open_device();
+    run_least_integers(context);
+    blo_context_destroy(context);
+}
+END_TEST
+
 START_TEST(one_node_is_very_many_outputs) {
     blo_context *context = open_device();
     for (int kind = 0; kind < 3; kind++)
@@ -471,6 +514,7 @@ int main(void) {
     tcase_add_test(corners, dropout_of_a_narrow_product);
     tcase_add_test(corners, long_sums_of_equal_summands);
     tcase_add_test(corners, products_of_one_row);
+    tcase_add_test(corners, least_of_integers);
     tcase_add_test(corners, one_node_is_very_many_outputs);
     suite_add_tcase(suite, corners);
     SRunner *runner = srunner_create(suite);

@@ -1,5 +1,6 @@
 """One few-shot task as users write it with PyTorch and `higher`: bench_few_shot's, from its files. VARIANT naive: the backbone in the loop, as the paper's
-code has it; hoisted: its features taken out of the loop by hand. usage: few_shot_higher.py WAYS SHOTS QUERY STEPS FILTERS VARIANT WHO FOLDER"""
+code has it; hoisted: its features taken out of the loop by hand. The files are of DTYPE.
+usage: few_shot_higher.py WAYS SHOTS QUERY STEPS FILTERS VARIANT float|double WHO FOLDER"""
 import sys
 
 import higher
@@ -10,8 +11,9 @@ import torch.nn.functional as F
 import common
 
 ways, _, _, T, C = (int(a) for a in sys.argv[1:6])
-naive, folder = sys.argv[6] == "naive", common.Folder(*sys.argv[7:9])
+naive, folder = sys.argv[6] == "naive", common.Folder(*sys.argv[8:10])
 torch.set_num_threads(common.threads())
+torch.set_default_dtype(torch.double if sys.argv[7] == "double" else torch.float)
 
 
 def load(name):

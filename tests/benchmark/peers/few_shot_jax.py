@@ -1,5 +1,5 @@
 """The same task with JAX, compiled whole, the backbone taken out of the loop by hand: loop and backward sweep from T are one function.
-usage: few_shot_jax.py WAYS SHOTS QUERY STEPS FILTERS WHO FOLDER"""
+The files are of DTYPE. usage: few_shot_jax.py WAYS SHOTS QUERY STEPS FILTERS float|double WHO FOLDER"""
 import sys
 
 import jax
@@ -8,7 +8,8 @@ import numpy as np
 
 import common
 
-T, folder = int(sys.argv[4]), common.Folder(*sys.argv[6:8])
+T, folder = int(sys.argv[4]), common.Folder(*sys.argv[7:9])
+jax.config.update("jax_enable_x64", sys.argv[6] == "double")
 
 
 def load(name):
