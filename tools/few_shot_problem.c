@@ -63,9 +63,9 @@ static void options_of(const few_shot_problem *p, bool judge, blo_lower_options 
     options->lower_loop = (int)(judge && s->evaluate_steps ? s->evaluate_steps : s->steps);
     options->optimizer.learning_rate = judge && s->evaluate_rate > 0 ? s->evaluate_rate : s->lower_rate;
     options->acquire_max_loss = !judge;
-    options->truncation = !judge && s->truncation;
-    options->initialization_auxiliary = s->initialization_auxiliary;
-    options->memory_budget = (uint64_t)s->memory;
+    options->truncation = !judge && s->session.truncation;
+    options->initialization_auxiliary = s->session.initialization_auxiliary;
+    options->memory_budget = (uint64_t)s->session.memory;
     if (s->cosine)
         options->learning_rate = annealed_rate;
 }
@@ -97,18 +97,26 @@ static blo_status make_method(few_shot_problem *p) {
     blo_status status = blo_iapttgm_create(few_shot_loss, p, p->backbone, p->lower, &p->method);
     if (status == BLO_OK && p->backbone)
         status = blo_optimizer_create(p->backbone, &adam, &p->backbone_step);
-    if (status == BLO_OK && s->initialization_auxiliary)
+    if (status == BLO_OK && s->session.initialization_auxiliary)
         status = blo_optimizer_create(p->lower, &init, &p->init_step);
     return status;
+}
+
+/* One number for validation and test: each is a program of its own. */
+static int64_t judged_at_once(const few_shot_settings *s) {
+    int64_t b = few_shot_at_once(s->validate_tasks, s->batch);
+    while (s->evaluate_tasks % b != 0)
+        b = few_shot_at_once(s->validate_tasks, b - 1);
+    return b;
 }
 
 int few_shot_problem_open(few_shot_problem *p, blo_context *context, const few_shot_settings *settings,
                           few_shot_data *data) {
     *p = (few_shot_problem){.settings = settings, .data = data, .context = context};
-    p->dtype = !strcmp(settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
+    p->dtype = !strcmp(settings->session.dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
     p->all = !strcmp(settings->lower, "all");
     p->most[0] = settings->clamp_per_task > 0 ? 1 : settings->batch;
-    p->most[1] = settings->batch;
+    p->most[1] = judged_at_once(settings);
     blo_status status = make_models(p);
     if (status == BLO_OK)
         status = make_solver(p, false);
