@@ -10,7 +10,7 @@ import zlib
 from support import ToolTest
 
 SMALL = ["--image-size", 16, "--filters", 4, "--ways", 3, "--query", 4, "--steps", 3, "--tasks", 2, "--iterations", 4, "--validate-every", 2,
-         "--validate-tasks", 3, "--evaluate-tasks", 4]
+         "--validate-tasks", 4, "--evaluate-tasks", 4]
 BACKBONE = sum(4 * (4 if i else 1) * 9 + 4 + 4 + 4 for i in range(4))  # parameters of a conv4 of 4 filters
 
 
