@@ -7,6 +7,12 @@
  *   WEIGHT   rows: taps and channels; inner index: the pixels of a range of images. With WITHIN_TAP a tile's rows are neighbouring
  *            channels of one tap, else any; sums of each range go to out[range][row][o], added up by conv_sum.cl.
  *
+ * Around the image lie zeros, or with IN_PLACE nothing: then what a tap would find there is left out. A tile of pixels is then one line,
+ * or the WHOLE image, and FOR_TAPS(X): X(ROWS, r, s) … tells for each tap which of its pixels take part.
+ *
+ * ALONG_CHANNELS (of an image with zeros around, for few outputs): the vectors of a tile of pixels, one line, run along the channels
+ * instead; a tile has one output (TN is 1), for which the lanes are added up at the end.
+ *
  * T: element. W: elements of a vector. FOR_ROWS(X): X(0, p, q) … with the row's place in a tile of pixels; FOR_VECTORS(X, r): X(r, 0) … */
 #define DECLARE1(r, v) V acc##r##_##v = 0;
 #define DECLARE(r, p, q) FOR_VECTORS(DECLARE1, r)
@@ -25,6 +31,19 @@
     }
 
 #if WEIGHT
+#if IN_PLACE /* windows p whose tap, at p * stride + at - low, lies inside */
+#define FIRST_INSIDE(at, low, stride) ((low) > (at) ? ((low) - (at) + (stride) - 1) / (stride) : 0)
+#define END_INSIDE(at, low, stride, size) ((size) + (low) > (at) ? ((size) + (low) - (at) - 1) / (stride) + 1 : 0)
+#define P_FROM p_from
+#define P_TO p_to
+#define Q_FROM q_from
+#define Q_TO q_to
+#else
+#define P_FROM 0
+#define P_TO height
+#define Q_FROM 0
+#define Q_TO width
+#endif
 #if WITHIN_TAP
 #define A(r, p, q) ap[r]
 #else
@@ -57,7 +76,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     const ulong width, const ulong x_plane, const ulong x_row, const ulong x_column, const ulong g_plane, const ulong g_row,
     const ulong g_column, const ulong g_start, const ulong taps_s, const ulong tap_row, const ulong tap_column, const ulong rows,
     const ulong channels, const ulong outputs, const ulong group_outputs, const ulong group_panels, const ulong tiles,
-    const ulong group_tiles) {
+    const ulong group_tiles, const ulong image_height, const ulong image_width, const ulong stride_r, const ulong stride_s,
+    const ulong dilation_r, const ulong dilation_s, const ulong low_r, const ulong low_s) {
     const ulong z = get_global_id(2), panel = get_global_id(1), group = panel / group_panels;
     const ulong lane = group * group_outputs + panel % group_panels * TN;
     const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
@@ -72,7 +92,16 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #if WITHIN_TAP
             const ulong tap = tile / ((channels + TM - 1) / TM), channel = tile % ((channels + TM - 1) / TM) * TM;
             const ulong first = tap * channels + channel, count = min((ulong)TM, channels - channel);
+#if IN_PLACE
+            const ulong at_r = tap / taps_s * dilation_r, at_s = tap % taps_s * dilation_s;
+            const ulong p_from = FIRST_INSIDE(at_r, low_r, stride_r), q_from = FIRST_INSIDE(at_s, low_s, stride_s);
+            const ulong p_to = min(height, END_INSIDE(at_r, low_r, stride_r, image_height));
+            const ulong q_to = min(width, END_INSIDE(at_s, low_s, stride_s, image_width));
+            /* modulo 2^64: where nothing lies before the image, from_r and from_s are places before it */
+            const ulong offset = channel + (at_r - low_r) * (x_row / stride_r) + (at_s - low_s) * (x_column / stride_s);
+#else
             const ulong offset = tap / taps_s * tap_row + tap % taps_s * tap_column + channel;
+#endif
 #else
             const ulong first = tile * TM, count = min((ulong)TM, rows - first), offset = 0;
             FOR_ROWS(PLACE)
@@ -81,35 +110,107 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
             if (start > from) {
                 FOR_ROWS(TAKE)
             }
-            for (ulong n = start; n < stop; n++)
-                for (ulong p = 0; p < height; p++) {
-                    __global const T *restrict ap = image + image_offset + n * x_plane + p * x_row + group * channels + offset;
-                    __global const T *restrict bp = g + g_offset + g_start + n * g_plane + p * g_row + lane;
-                    for (ulong q = 0; q < width; q++) {
-                        FOR_VECTORS(FETCH, 0)
-                        FOR_ROWS(STEP)
-                        ap += x_column;
-                        bp += g_column;
-                    }
+            const ulong columns = Q_TO - Q_FROM, steps = P_TO > P_FROM && Q_TO > Q_FROM ? (P_TO - P_FROM) * columns : 0;
+            const ulong x_next = x_row - (columns - 1) * x_column, g_next = g_row - (columns - 1) * g_column;
+            for (ulong n = start; n < stop; n++) {
+                __global const T *restrict ap =
+                    image + (image_offset + n * x_plane + P_FROM * x_row + Q_FROM * x_column + group * channels + offset);
+                __global const T *restrict bp = g + g_offset + g_start + n * g_plane + P_FROM * g_row + Q_FROM * g_column + lane;
+                ulong q = columns;
+                for (ulong i = 0; i < steps; i++) { /* lines are short: the step to the next one is chosen, not branched to */
+                    FOR_VECTORS(FETCH, 0)
+                    FOR_ROWS(STEP)
+                    const bool last = --q == 0;
+                    ap += last ? x_next : x_column;
+                    bp += last ? g_next : g_column;
+                    q = last ? columns : q;
                 }
+            }
             FOR_ROWS(SAVE)
         }
         start += block;
     } while (start < end);
 }
+#undef FIRST_INSIDE
+#undef END_INSIDE
+#undef P_FROM
+#undef P_TO
+#undef Q_FROM
+#undef Q_TO
 #undef PLACE
 #undef SAVE
 #undef TAKE
 #undef TAKE1
 #undef RESUME1
+#elif IN_PLACE
+#define A(r, p, q) ap[p * ROW + q * COLUMN]
+#define TAP(ROWS, r, s) { \
+        __global const T *restrict ap = LINE(r) + (s * DILATION_S - LOW_S) * IMAGE_COLUMN; \
+        __global const T *restrict bp = w + (r * TAPS_S + s) * CHANNELS * TN; \
+        for (uint c = 0; c < CHANNELS; c++) { \
+            FOR_VECTORS(FETCH, 0) \
+            ROWS(STEP) \
+            ap++; \
+            bp += TN; \
+        } \
+    }
+#define SAVE(r, p, q) { \
+        __global T *at = y + ((n * height + strip * TP + p) * TQ + q) * outputs + lane; \
+        STORE(r) \
+    }
+
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
+    __global const T *restrict image, const ulong image_offset, __global const T *restrict w, const ulong w_offset,
+    __global T *restrict y, const ulong y_offset, const ulong height, const ulong outputs, const ulong group_outputs,
+    const ulong group_panels) {
+    const ulong strip = get_global_id(0), panel = get_global_id(1), n = get_global_id(2), group = panel / group_panels;
+    const ulong lane = group * group_outputs + panel % group_panels * TN;
+    const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
+    T line[TN];
+    image += image_offset + n * IMAGE_ROWS * IMAGE_ROW + group * CHANNELS;
+    w += w_offset + panel * TAPS_R * TAPS_S * CHANNELS * TN;
+    y += y_offset;
+    FOR_ROWS(DECLARE)
+#if WHOLE
+#define LINE(r) (image + (r * DILATION_R - LOW_R) * IMAGE_ROW)
+    FOR_TAPS(TAP)
 #else
+#define LINE(r) (image + h * IMAGE_ROW)
+    for (long r = 0; r < TAPS_R; r++) {
+        const long h = (long)strip * STRIDE + r * DILATION_R - LOW_R;
+        if (h >= 0 && h < IMAGE_ROWS) {
+            FOR_TAPS(TAP)
+        }
+    }
+#endif
+    FOR_ROWS(SAVE)
+}
+#undef LINE
+#undef SAVE
+#else
+#if ALONG_CHANNELS
+#define STEP_CHANNELS(r, p, q) acc##r##_0 = fma(VLOAD(0, ap##p + q * COLUMN), y0, acc##r##_0);
+#define CHANNEL_STEP W
+#define INNER FOR_ROWS(STEP_CHANNELS)
+#define ADVANCE(p) ap##p += W;
+#define STORE_TILE(r) \
+    VSTORE(acc##r##_0, 0, line); \
+    T sum = line[0]; \
+    for (uint j = 1; j < W; j++) \
+        sum += line[j]; \
+    *at = sum;
+#else
+#define CHANNEL_STEP 1
+#define INNER FOR_ROWS(STEP)
+#define ADVANCE(p) ap##p++;
+#define STORE_TILE(r) STORE(r)
+#endif
 #define A(r, p, q) ap##p[q * COLUMN]
 #define POINT(p) __global const T *restrict ap##p = ap + p * image_row;
-#define ADVANCE(p) ap##p++;
 #define SAVE(r, p, q) \
     if (strip * TP + p < height && column + q < width) { \
         __global T *at = y + ((n * height + strip * TP + p) * width + column + q) * outputs + lane; \
-        STORE(r) \
+        STORE_TILE(r) \
     }
 
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
@@ -120,7 +221,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     const ulong strip = get_global_id(0), panel = get_global_id(1), n = get_global_id(2), group = panel / group_panels;
     const ulong lane = group * group_outputs + panel % group_panels * TN;
     const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
-    T line[TN];
+    T line[W > TN ? W : TN];
     image += image_offset + n * plane + strip * TP * image_row + group * channels;
     w += w_offset + panel * taps_r * taps_s * channels * TN;
     y += y_offset;
@@ -131,16 +232,20 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
             for (ulong s = 0; s < taps_s; s++) {
                 __global const T *restrict ap = image + column * COLUMN + r * tap_row + s * tap_column;
                 FOR_LINES(POINT)
-                for (ulong c = 0; c < channels; c++) {
+                for (ulong c = 0; c < channels; c += CHANNEL_STEP) {
                     FOR_VECTORS(FETCH, 0)
-                    FOR_ROWS(STEP)
+                    INNER
                     FOR_LINES(ADVANCE)
-                    bp += TN;
+                    bp += CHANNEL_STEP * TN;
                 }
             }
         FOR_ROWS(SAVE)
     }
 }
+#undef STEP_CHANNELS
+#undef CHANNEL_STEP
+#undef INNER
+#undef STORE_TILE
 #undef POINT
 #undef ADVANCE
 #undef SAVE

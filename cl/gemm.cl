@@ -9,7 +9,7 @@
  * ROW_WAY, COLUMN_WAY: PACKED as pack.cl does, or in place: ALONG_TILE (a line of the array holds the tile's rows or columns at one k)
  * or ALONG_K (a line holds all k of one row). EVALUATED: the column operand is no array but an expression. LOAD(batch, k, t): its
  * element, LOAD_LANES: W elements from there, along t or along k. What lies along k is turned, W steps of k at a
- * time. T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
+ * time. LOCAL_K: 0, or the steps of k of a packed column panel that are converted once, into local memory, for all its tiles. T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
  * All accumulators are named, so that they are registers. */
 #define DECLARE1(r, v) V acc##r##_##v = 0;
 #define DECLARE(r) FOR_VECTORS(DECLARE1, r)
@@ -18,6 +18,9 @@
 #define USE(l) { const V y0 = turn##l; FOR_ROWS(STEP) ap += A_STEP; }
 #elif EVALUATED
 #define FETCH(r, v) const V y##v = LOAD_LANES(item, i, column + v * W);
+#elif LOCAL_K
+#define CONVERT_TO(r, v) VSTORE(CONVERT(VLOAD_S(v, from_b)), v, to);
+#define FETCH(r, v) const V y##v = VLOAD(v, bp);
 #else
 #define FETCH(r, v) const V y##v = CONVERT(VLOAD_S(v, bp));
 #endif
@@ -32,20 +35,27 @@
 #define A_STEP (ROW_WAY == PACKED ? TM : a_step)
 #endif
 #define B_STEP (COLUMN_WAY == ALONG_TILE ? b_step : TN)
-#define CLEAR(l) V turn##l = 0;
-#define WHOLE (TM <= W ? TM : 0) /* rows of a tile that is turned in registers; others are not */
-#if SWAPPED
+#if SWAPPED /* quads of rows, in one vector each: x, y, z and w of FOR_ROW_QUADS */
 #define LINE1(r, v) VSTORE(acc##r##_##v, v, line[r]);
 #define LINE(r) FOR_VECTORS(LINE1, r)
-#define TAKE(r, v) turn##r = acc##r##_##v;
-#define GIVE(r, v) acc##r##_##v = turn##r;
-#define IF_MINE(l, v) if (v * W + l >= lane_from && v * W + l < lane_to)
-#define PUT_LANE(l, v) IF_MINE(l, v) { PUT_TILE(turn##l, c + (column + v * W + l) * m + row) }
-#define GET_LANE(l, v) IF_MINE(l, v) { GET_TILE(turn##l, c + (column + v * W + l) * m + row) }
-#define SAVE_TURNED(r, v) { FOR_LANES(CLEAR) FOR_ROWS_OF(TAKE, v) TURN FOR_LANES_OF(PUT_LANE, v) }
-#define RESUME_TURNED(r, v) { FOR_LANES(CLEAR) FOR_LANES_OF(GET_LANE, v) TURN FOR_ROWS_OF(GIVE, v) }
 #define RESUME1(r, v) acc##r##_##v = VLOAD(v, line[r]);
 #define RESUME(r) FOR_VECTORS(RESUME1, r)
+#define PUT_QUAD(i, s, PUT) \
+    PUT(x.s, to_c + (i + 0) * m) PUT(y.s, to_c + (i + 1) * m) PUT(z.s, to_c + (i + 2) * m) PUT(w.s, to_c + (i + 3) * m)
+#define GET_QUAD(i, s, GET) \
+    GET(x.s, to_c + (i + 0) * m) GET(y.s, to_c + (i + 1) * m) GET(z.s, to_c + (i + 2) * m) GET(w.s, to_c + (i + 3) * m)
+#define PUT_FOUR(i, s) PUT_QUAD(i, s, PUT_4)
+#define GET_FOUR(i, s) GET_QUAD(i, s, GET_4)
+#define PUT_FEW(i, s) PUT_QUAD(i, s, PUT_REST)
+#define GET_FEW(i, s) GET_QUAD(i, s, GET_REST)
+#define SAVE_TURNED(r, v, a, b, c, d, SOME) { \
+    V x = a, y = b, z = c, w = d; \
+    __global T *to_c = at_c + v * W * m + r; \
+    TURN_QUADS(x, y, z, w) FOR_QUADS(PUT_##SOME) }
+#define RESUME_TURNED(r, v, a, b, c, d, SOME) { \
+    V x = 0, y = 0, z = 0, w = 0; \
+    __global const T *to_c = at_c + v * W * m + r; \
+    FOR_QUADS(GET_##SOME) TURN_QUADS(x, y, z, w) a = x; b = y; c = z; d = w; }
 #else
 #define KEEP1(r, v) VSTORE(acc##r##_##v, v, at);
 #define LINE1(r, v) VSTORE(acc##r##_##v, v, line);
@@ -99,16 +109,30 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #if COLUMN_WAY == ALONG_K
     T one[W];
 #endif
+#if LOCAL_K
+    __local T converted[LOCAL_K * TN] __attribute__((aligned(64)));
+#endif
     ulong start = from;
     do {
         const ulong stop = min(start + block, to);
-        for (ulong q = first; q < last; q++)
+        for (ulong q = first; q < last; q++) {
+#if LOCAL_K
+            __global const S *restrict from_b = b + b_offset + ((item * panels_n + q) * k + start) * TN;
+            __local T *restrict to = converted;
+            for (ulong i = start; i < stop; i++, from_b += TN, to += TN) {
+                FOR_VECTORS(CONVERT_TO, 0)
+            }
+#endif
             for (ulong panel = first_panel; panel < last_panel; panel++) {
                 const ulong row = panel * TM, rows = min((ulong)TM, m - row);
 #if COLUMN_WAY == PACKED
                 const ulong column = q * TN;
                 const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
+#if LOCAL_K
+                __local const T *restrict bp = converted;
+#else
                 __global const S *restrict bp = b + b_offset + ((item * panels_n + q) * k + start) * TN;
+#endif
 #elif COLUMN_WAY == ALONG_K
                 const ulong column = q * TN;
                 const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
@@ -128,11 +152,16 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 FOR_ROWS(PLACE_ROW)
 #endif
                 FOR_ROWS(DECLARE)
+#if SWAPPED && !defined(EPILOGUE)
+                const bool whole = rows == TM && lane_to - lane_from == TN;
+                __global T *at_c = c + column * m + row;
+                V none0 = 0, none1 = 0, none2 = 0;
+#endif
 #ifndef EPILOGUE
                 if (start > from) {
 #if SWAPPED
-                    if (rows == WHOLE) {
-                        FOR_VECTORS(RESUME_TURNED, 0)
+                    if (whole) {
+                        FOR_ROW_QUADS(RESUME_TURNED)
                     } else {
                         for (uint j = lane_from; j < lane_to; j++)
                             for (uint r = 0; r < rows; r++)
@@ -172,8 +201,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #ifdef EPILOGUE
                 EPILOGUE
 #elif SWAPPED
-                if (rows == WHOLE) {
-                    FOR_VECTORS(SAVE_TURNED, 0)
+                if (whole) {
+                    FOR_ROW_QUADS(SAVE_TURNED)
                 } else {
                     FOR_ROWS(LINE)
                     for (uint j = lane_from; j < lane_to; j++)
@@ -184,6 +213,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 FOR_ROWS(SAVE)
 #endif
             }
+        }
         start += block;
     } while (start < to);
 }
@@ -191,6 +221,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef DECLARE
 #undef READ
 #undef USE
+#undef CONVERT_TO
 #undef FETCH
 #undef STEP1
 #undef STEP
@@ -198,15 +229,14 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef A_STEP
 #undef PLACE_ROW
 #undef B_STEP
-#undef CLEAR
-#undef WHOLE
 #undef LINE1
 #undef LINE
-#undef TAKE
-#undef GIVE
-#undef IF_MINE
-#undef PUT_LANE
-#undef GET_LANE
+#undef PUT_QUAD
+#undef GET_QUAD
+#undef PUT_FOUR
+#undef GET_FOUR
+#undef PUT_FEW
+#undef GET_FEW
 #undef SAVE_TURNED
 #undef RESUME_TURNED
 #undef RESUME1

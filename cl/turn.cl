@@ -1,6 +1,8 @@
 /* Turns W vectors of W lanes: afterwards lane j of vector i is what lane i of vector j was. In steps of blocks of 1, 2, 4 … lanes,
  * each of which exchanges the blocks off the diagonal of a pair of vectors.
- * TURN: on the vectors turn0, turn1 …; V: their type. FOR_LANES(X): X(0) … X(W-1); FOR_LANES_OF(X, v): X(0, v) …
+ * TURN: on the vectors turn0, turn1 …; V: their type. FOR_LANES(X): X(0) … X(W-1).
+ * TURN_QUADS(a, b, c, d): on four vectors, within each four lanes: afterwards b's lane 4 i + j is what lane 4 i + 1 of the j-th of them
+ * was, and so on; of instructions that need no table. FOR_QUADS(X): X(i, .s of its four lanes) for i = 0, 4 … W-4.
  * W is 4, 8 or 16; the text may stand several times in a program. */
 #undef FIRST1
 #undef SECOND1
@@ -16,8 +18,11 @@
 #undef TURN8
 #undef TURN
 #undef FOR_LANES
-#undef FOR_LANES_OF
 #undef EXCHANGE
+#undef LOW
+#undef HIGH
+#undef TURN_QUADS
+#undef FOR_QUADS
 #define EXCHANGE(i, j, FIRST, SECOND) { const V p = FIRST(turn##i, turn##j); turn##j = SECOND(turn##i, turn##j); turn##i = p; }
 #if defined(__clang__) /* that compilers make one instruction of for sure */
 #if W == 16
@@ -75,7 +80,6 @@
     TURN2(0, 2) TURN2(1, 3) TURN2(4, 6) TURN2(5, 7) TURN2(8, 10) TURN2(9, 11) TURN2(12, 14) TURN2(13, 15) \
     TURN1(0, 1) TURN1(2, 3) TURN1(4, 5) TURN1(6, 7) TURN1(8, 9) TURN1(10, 11) TURN1(12, 13) TURN1(14, 15)
 #define FOR_LANES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15)
-#define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v) X(8, v) X(9, v) X(10, v) X(11, v) X(12, v) X(13, v) X(14, v) X(15, v)
 #elif W == 8
 #define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
 #define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
@@ -84,11 +88,25 @@
     TURN4(0, 4) TURN4(1, 5) TURN4(2, 6) TURN4(3, 7) TURN2(0, 2) TURN2(1, 3) TURN2(4, 6) TURN2(5, 7) \
     TURN1(0, 1) TURN1(2, 3) TURN1(4, 5) TURN1(6, 7)
 #define FOR_LANES(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v) X(7, v)
 #else
 #define TURN1(i, j) EXCHANGE(i, j, FIRST1, SECOND1)
 #define TURN2(i, j) EXCHANGE(i, j, FIRST2, SECOND2)
 #define TURN TURN2(0, 2) TURN2(1, 3) TURN1(0, 1) TURN1(2, 3)
 #define FOR_LANES(X) X(0) X(1) X(2) X(3)
-#define FOR_LANES_OF(X, v) X(0, v) X(1, v) X(2, v) X(3, v)
 #endif
+#if W == 16
+#define LOW(a, b) (V)(a.s0, b.s0, a.s1, b.s1, a.s4, b.s4, a.s5, b.s5, a.s8, b.s8, a.s9, b.s9, a.sc, b.sc, a.sd, b.sd)
+#define HIGH(a, b) (V)(a.s2, b.s2, a.s3, b.s3, a.s6, b.s6, a.s7, b.s7, a.sa, b.sa, a.sb, b.sb, a.se, b.se, a.sf, b.sf)
+#define FOR_QUADS(X) X(0, s0123) X(4, s4567) X(8, s89ab) X(12, scdef)
+#elif W == 8
+#define LOW(a, b) (V)(a.s0, b.s0, a.s1, b.s1, a.s4, b.s4, a.s5, b.s5)
+#define HIGH(a, b) (V)(a.s2, b.s2, a.s3, b.s3, a.s6, b.s6, a.s7, b.s7)
+#define FOR_QUADS(X) X(0, s0123) X(4, s4567)
+#else
+#define LOW(a, b) (V)(a.s0, b.s0, a.s1, b.s1)
+#define HIGH(a, b) (V)(a.s2, b.s2, a.s3, b.s3)
+#define FOR_QUADS(X) X(0, s0123)
+#endif
+#define TURN_QUADS(a, b, c, d) { \
+    const V low_ab = LOW(a, b), high_ab = HIGH(a, b), low_cd = LOW(c, d), high_cd = HIGH(c, d); \
+    a = FIRST2(low_ab, low_cd); b = SECOND2(low_ab, low_cd); c = FIRST2(high_ab, high_cd); d = SECOND2(high_ab, high_cd); }

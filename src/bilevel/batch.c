@@ -26,6 +26,34 @@ static void shape_of_all(const blo_program *program, const blo_node *one, int64_
     memcpy(shape + 1, one->shape, (size_t)one->rank * sizeof *shape);
 }
 
+/* --- at once or in turns --- */
+
+/* Bytes of the largest value that NODES[n] are computed by, whatever is merely repeated left out. */
+static double largest_bytes(int n, blo_node *const *nodes) {
+    const blo_graph *graph = n > 0 ? nodes[0]->graph : NULL;
+    bool *live = graph ? calloc((size_t)blo_graph_nodes(graph) + 1, sizeof *live) : NULL;
+    double most = 0;
+    if (live)
+        blo_graph_mark_live(n, nodes, live);
+    for (int id = 0; live && id < blo_graph_nodes(graph); id++) {
+        const blo_node *node = blo_graph_node(graph, id);
+        const double bytes = (double)node->count * (double)blo_dtype_size(node->dtype);
+        if (live[id] && (blo_node_computes(node) || blo_is_convolution(node) || node->op == BLO_OP_MATMUL) &&
+            bytes > most)
+            most = bytes;
+    }
+    free(live);
+    return most;
+}
+
+/* Turns in which the program's tasks best compute NODES[n], which are those of one task: on a CPU all at once only as
+ * long as their arrays stay in a cache. */
+static int turns_of(const blo_lower_solver *solver, const blo_program *program, int n, blo_node *const *nodes) {
+    const int tasks = program->key.tasks;
+    const bool cpu = blo_context_facts(solver->context)->is_cpu;
+    return cpu && largest_bytes(n, nodes) * tasks > solver->cached ? tasks : 1;
+}
+
 /* --- from one task to all --- */
 
 static bool make_room(blo_program *program) {
@@ -85,7 +113,7 @@ static void batch_hoisted(const blo_lower_solver *solver, blo_program *program) 
         per_task[i] = blo_graph_depends(hoist->values[i], m, batch->from);
         all = all && per_task[i];
     }
-    hoist->turns = all ? blo_hoist_turns(solver, hoist, program->key.tasks) : 1;
+    hoist->turns = all ? turns_of(solver, program, hoist->n, hoist->values) : 1;
     if (hoist->turns > 1) {
         for (int i = 0; i < hoist->n; i++)
             add_axis(program, &hoist->inputs[i]);
@@ -103,13 +131,17 @@ static void batch_hoisted(const blo_lower_solver *solver, blo_program *program) 
 
 blo_status blo_batch_tasks(blo_lower_solver *solver, blo_program *program, const char *what) {
     const int64_t tasks = program->key.tasks;
-    if (tasks == 1)
+    const bool is_step = program->key.kind == BLO_PROGRAM_STEP;
+    blo_node **outputs = is_step ? program->next_state : &program->value;
+    program->turns = tasks == 1 ? 1 : turns_of(solver, program, is_step ? program->n_state : 1, outputs);
+    if (program->hoist && program->turns > 1)
+        program->hoist->turns = program->turns;
+    if (tasks == 1 || program->turns > 1)
         return BLO_OK;
     if (!make_room(program))
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "%s: no memory for %d tasks", what, program->key.tasks);
     blo_graph *graph = program->graph;
     blo_batch *batch = program->batch;
-    blo_node **outputs = program->key.kind == BLO_PROGRAM_STEP ? program->next_state : &program->value;
     memcpy(batch->outputs, outputs, (size_t)batch->n * sizeof *outputs);
     add_axes(solver, program);
     batch->chosen = blo_program_input(program, BLO_ROLE_CHOSEN, 0, "chosen", BLO_INT32, 1, &tasks);

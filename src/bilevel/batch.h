@@ -1,7 +1,8 @@
-/* Several tasks of equal shape as one program: what was traced for one task, with an axis of tasks first in everything
- * that differs from task to task, and adjoints that reach each task's gradients only up to its own max_loss_iter. x and
- * y_0 = z stay shared, so what is computed from them alone is computed once for all tasks. Knows graphs and the buffers
- * that its adjoints need; knows nothing of loops. */
+/* Several tasks of equal shape as one program. Where the arrays of all of them would leave a CPU's cache, that is still
+ * the program of one task, which runs in turns. Else it is what was traced for one task, with an axis of tasks first in
+ * everything that differs from task to task, and adjoints that reach each task's gradients only up to its own
+ * max_loss_iter. x and y_0 = z stay shared, so what is computed from them alone is computed once for all tasks. Knows
+ * graphs and the buffers that its adjoints need; knows nothing of loops. */
 #ifndef BLO_BILEVEL_BATCH_H
 #define BLO_BILEVEL_BATCH_H
 
@@ -18,7 +19,7 @@ typedef struct blo_batch {
 } blo_batch;
 
 /* Turns PROGRAM, which was traced and split for one task, into one for its key's tasks: its nodes are then those of all
- * tasks. One task: nothing. */
+ * tasks; or says that it runs in turns. */
 blo_status blo_batch_tasks(struct blo_lower_solver *solver, blo_program *program, const char *what);
 void blo_batch_free(blo_batch *batch);
 

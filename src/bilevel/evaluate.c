@@ -59,16 +59,22 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
     return (blo_place){NULL, 0};
 }
 
-/* Of a prologue that runs task by task: where in input I, which has no axis of tasks there, that of its turn is. */
-static uint64_t offset_of_turn(const blo_lower_solver *solver, const blo_program *program, const blo_binding *binding,
-                               int i) {
+uint64_t blo_turn_bytes(const blo_lower_solver *solver, const blo_program *program, int i) {
     const blo_role role = program->roles[i];
     const blo_node *input = blo_graph_input_at(program->graph, i);
-    bool differs = role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET || role.kind == BLO_ROLE_HOISTED ||
-                   role.kind == BLO_ROLE_COTANGENT || role.kind == BLO_ROLE_SAVED;
-    differs = differs || (role.kind == BLO_ROLE_NAMED && program->key.named[role.index].per_task);
-    differs = differs || (role.kind == BLO_ROLE_INITIAL && solver->options.warm_start);
-    return differs ? (uint64_t)binding->turn * (uint64_t)input->count * blo_dtype_size(input->dtype) : 0;
+    const uint64_t bytes = (uint64_t)input->count * blo_dtype_size(input->dtype);
+    switch (role.kind) {
+    case BLO_ROLE_NAMED: return program->key.named[role.index].per_task ? bytes : 0;
+    case BLO_ROLE_INITIAL: return solver->options.warm_start ? bytes : 0;
+    case BLO_ROLE_UPPER:
+    case BLO_ROLE_STEP:
+    case BLO_ROLE_UPPER_BUFFER:
+    case BLO_ROLE_LOWER_BUFFER:
+    case BLO_ROLE_CHOSEN:
+    case BLO_ROLE_CARRIED:
+    case BLO_ROLE_NONE: return 0;
+    default: return bytes;
+    }
 }
 
 /* What tells apart what a plan keeps of its fixed inputs. */
@@ -91,13 +97,25 @@ blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program,
     for (int i = 0; i < inputs; i++)
         if (blo_plan_uses_input(plan, i)) {
             places[i] = place_of(solver, program, binding, program->roles[i]);
-            places[i].offset += offset_of_turn(solver, program, binding, i);
+            places[i].offset += (uint64_t)binding->turn * blo_turn_bytes(solver, program, i);
         }
     if (status == BLO_OK)
         status =
             blo_plan_prepare(plan, &solver->store, places, stamp_of(program, binding), solver->options.memory_budget);
     if (status == BLO_OK)
         status = blo_plan_enqueue(plan, places, outputs, scratch);
+    return status;
+}
+
+blo_status blo_program_run_turns(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
+                                 const blo_binding *binding, blo_place *outputs) {
+    blo_binding one = *binding;
+    blo_status status = BLO_OK;
+    for (one.turn = 0; one.turn < program->turns && status == BLO_OK; one.turn++) {
+        status = blo_program_run(solver, program, plan, &one, outputs);
+        for (int i = 0; i < blo_plan_outputs(plan); i++)
+            outputs[i].offset += blo_plan_output_bytes(plan, i);
+    }
     return status;
 }
 
@@ -112,7 +130,7 @@ static blo_status evaluate(blo_lower_solver *solver, const blo_key *key, const b
     if (status == BLO_OK)
         status = blo_hoist_run(solver, program, binding);
     if (status == BLO_OK)
-        status = blo_program_run(solver, program, program->plan, binding, &(blo_place){solver->value, 0});
+        status = blo_program_run_turns(solver, program, program->plan, binding, &(blo_place){solver->value, 0});
     return status == BLO_OK ? blo_solver_read_values(solver, key->tasks, value) : status;
 }
 

@@ -10,8 +10,6 @@
 
 /* Operations of a program from which splitting it pays, and of what is hoisted: small loops run whole. */
 static const double least_program = 500e3, least_value = 2e3;
-/* Bytes of an array that is still in a CPU's cache when it is read again. */
-static const double cached = 8e6;
 
 void blo_hoist_free(blo_hoist *hoist) {
     if (!hoist)
@@ -114,31 +112,6 @@ done:
     free(varying);
     blo_hoist_free(hoist);
     return status;
-}
-
-/* --- several tasks --- */
-
-/* Bytes of the largest value that NODES[n] are computed by, whatever is merely repeated left out. */
-static double largest_bytes(int n, blo_node *const *nodes) {
-    const blo_graph *graph = n > 0 ? nodes[0]->graph : NULL;
-    bool *live = graph ? calloc((size_t)blo_graph_nodes(graph) + 1, sizeof *live) : NULL;
-    double most = 0;
-    if (live)
-        blo_graph_mark_live(n, nodes, live);
-    for (int id = 0; live && id < blo_graph_nodes(graph); id++) {
-        const blo_node *node = blo_graph_node(graph, id);
-        const double bytes = (double)node->count * (double)blo_dtype_size(node->dtype);
-        if (live[id] && (blo_node_computes(node) || blo_is_convolution(node) || node->op == BLO_OP_MATMUL) &&
-            bytes > most)
-            most = bytes;
-    }
-    free(live);
-    return most;
-}
-
-int blo_hoist_turns(const blo_lower_solver *solver, const blo_hoist *hoist, int tasks) {
-    const bool cpu = blo_context_facts(solver->context)->is_cpu;
-    return cpu && largest_bytes(hoist->n, hoist->values) * tasks > cached ? tasks : 1;
 }
 
 /* --- the prologue --- */

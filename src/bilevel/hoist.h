@@ -37,8 +37,6 @@ typedef struct blo_hoist {
 /* Splits a program that was just traced, where that is worth it: its outputs read inputs in the place of what is
  * hoisted. PROGRAM->hoist stays NULL if nothing is. */
 blo_status blo_hoist_split(struct blo_lower_solver *solver, blo_program *program);
-/* Turns in which TASKS tasks are best hoisted: on a CPU all at once only as long as their arrays stay in a cache. */
-int blo_hoist_turns(const struct blo_lower_solver *solver, const blo_hoist *hoist, int tasks);
 void blo_hoist_free(blo_hoist *hoist);
 
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a

@@ -97,8 +97,8 @@ static void place_outputs(const blo_trajectory *trajectory, const blo_program *o
         const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
         const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
         if (slot >= 0)
-            outputs[slot] =
-                carry >= 0 ? blo_loop_carry(trajectory->loop, carry) : (blo_place){trajectory->direct[i], 0};
+            outputs[slot] = blo_is_direct(step, objective, i) ? (blo_place){trajectory->direct[i], 0}
+                                                              : blo_loop_carry(trajectory->loop, carry);
     }
     const blo_hoist *hoist = objective->hoist;
     for (int i = 0; hoist && i < hoist->n; i++)
@@ -132,24 +132,26 @@ static blo_status zero_carries(blo_trajectory *trajectory, const blo_program *ob
 }
 
 /* Queues the check of the gradient of F: all carries at once, and what has no carry. */
-static blo_status check_start(const blo_trajectory *trajectory, const blo_program *objective, int k) {
+static blo_status check_start(const blo_trajectory *trajectory, const blo_program *objective, int turn, int k) {
     const blo_program *step = trajectory->step;
     const blo_dtype dtype = blo_model_dtype(trajectory->solver->lower);
     blo_status status = blo_loop_check_carries(trajectory->loop, dtype, (uint32_t)k);
     for (int i = 0; status == BLO_OK && i < step->n_upper + step->n_lower; i++) {
         const bool upper = i < step->n_upper;
         const int slot = upper ? objective->upper_slot[i] : objective->initial_slot[i - step->n_upper];
-        const int carry = upper ? step->upper_slot[i] : step->initial_slot[i - step->n_upper];
-        if (slot >= 0 && carry < 0)
-            status = blo_flag_check(trajectory->solver->context, dtype, trajectory->direct[i], 0,
-                                    elements(trajectory, blo_plan_output_bytes(objective->adjoint, slot)), (uint32_t)k);
+        if (!blo_is_direct(step, objective, i))
+            continue;
+        const uint64_t count = elements(trajectory, blo_plan_output_bytes(objective->adjoint, slot));
+        status = blo_flag_check(trajectory->solver->context, dtype, trajectory->direct[i], (uint64_t)turn * count,
+                                count, (uint32_t)k);
     }
     return status;
 }
 
 /* What of the gradients of F is not written at once starts at zero: of several tasks, all. */
 static blo_status clear(blo_trajectory *trajectory, const blo_program *objective) {
-    blo_status status = zero_carries(trajectory, objective);
+    blo_status status =
+        trajectory->tasks > 1 ? blo_loop_clear_carries(trajectory->loop) : zero_carries(trajectory, objective);
     if (!objective->batch)
         return status;
     blo_place *carried = blo_solver_room(trajectory->solver, BLO_ROOM_STATE, objective->n_output);
@@ -175,7 +177,7 @@ static blo_status carry_on(const blo_trajectory *trajectory, const blo_program *
 /* Queues the gradient of F at y_K into the carries, and its check; of several tasks, that of those whose max_loss_iter
  * is K. */
 static blo_status join(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data, blo_tensor *target,
-                       int k) {
+                       const int *max_loss_iter, int k) {
     blo_lower_solver *solver = trajectory->solver;
     const int n_output = objective->n_output;
     const blo_batch *batch = objective->batch;
@@ -186,25 +188,32 @@ static blo_status join(blo_trajectory *trajectory, blo_program *objective, blo_t
     place_outputs(trajectory, objective, carried);
     for (int i = 0; i < n_output; i++)
         outputs[i] = batch ? (blo_place){batch->joined[i], 0} : carried[i];
-    const blo_binding binding = {.state = state,
-                                 .initial = trajectory->initial,
-                                 .data = data,
-                                 .target = target,
-                                 .named = trajectory->named,
-                                 .steps = k,
-                                 .chosen = trajectory->chosen,
-                                 .carried = carried};
+    blo_binding binding = {.state = state,
+                           .initial = trajectory->initial,
+                           .data = data,
+                           .target = target,
+                           .named = trajectory->named,
+                           .steps = k,
+                           .chosen = trajectory->chosen,
+                           .carried = carried};
     blo_stage steps[BLO_MOST_LEVELS + 1];
     blo_trajectory_stages(trajectory, steps, NULL);
     /* y_K, on whose way the sweep's states are kept */
     blo_status status = blo_loop_rewind(trajectory->loop, steps, k, state);
     if (status == BLO_OK)
         status = blo_hoist_run(solver, objective, &binding);
-    if (status == BLO_OK)
-        status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
-    if (status == BLO_OK && batch)
-        status = carry_on(trajectory, objective, carried);
-    return status == BLO_OK ? check_start(trajectory, objective, k) : status;
+    for (; binding.turn < objective->turns && status == BLO_OK; binding.turn++) {
+        if (objective->turns == 1 || max_loss_iter[binding.turn] == k) {
+            status = blo_program_run(solver, objective, objective->adjoint, &binding, outputs);
+            if (status == BLO_OK && batch)
+                status = carry_on(trajectory, objective, carried);
+            if (status == BLO_OK)
+                status = check_start(trajectory, objective, binding.turn, k);
+        }
+        for (int i = 0; i < n_output; i++)
+            outputs[i].offset += blo_plan_output_bytes(objective->adjoint, i);
+    }
+    return status;
 }
 
 /* --- the sweep --- */
@@ -218,13 +227,15 @@ static int latest_below(const blo_trajectory *trajectory, const int *max_loss_it
     return latest;
 }
 
-/* Queues the sweep from state K down to UNTIL. */
-static blo_status sweep_piece(blo_trajectory *trajectory, int k, int until) {
+/* Queues the sweep from state K down to UNTIL; in turns, of those tasks whose MAX_LOSS_ITER it has come down to. */
+static blo_status sweep_piece(blo_trajectory *trajectory, const int *max_loss_iter, int k, int until) {
     bool used[BLO_MOST_LEVELS + 1];
     blo_stage steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
     blo_status status = BLO_OK;
     blo_trajectory_stages(trajectory, steps, adjoints);
     blo_loop_levels(trajectory->loop, NULL, used);
+    for (int level = 0; level <= trajectory->n_levels && trajectory->step->turns > 1; level++)
+        adjoints[level].ends = max_loss_iter;
     for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
         if (used[level])
             status = blo_trajectory_prepare(trajectory, adjoints[level].plan, adjoints[level].sources,
@@ -244,9 +255,9 @@ static blo_status sweep_down(blo_trajectory *trajectory, blo_program *objective,
     int k = latest_below(trajectory, max_loss_iter, trajectory->solver->options.lower_loop + 1);
     while (status == BLO_OK && k > 0) {
         const int until = latest_below(trajectory, max_loss_iter, k);
-        status = join(trajectory, objective, data, target, k);
+        status = join(trajectory, objective, data, target, max_loss_iter, k);
         if (status == BLO_OK)
-            status = sweep_piece(trajectory, k, until);
+            status = sweep_piece(trajectory, max_loss_iter, k, until);
         k = until;
     }
     return status;
@@ -263,22 +274,26 @@ static blo_status add(const blo_trajectory *trajectory, blo_place source, blo_te
     return status;
 }
 
-/* Adds lambda of lower parameter I, of one task after another. */
-static blo_status add_tasks(const blo_trajectory *trajectory, int i, blo_tensor *gradient) {
-    blo_place place = blo_loop_carry(trajectory->loop, i);
+/* The same of PARTS parts, one after another. */
+static blo_status add_parts(const blo_trajectory *trajectory, blo_place source, int parts, blo_tensor *gradient) {
     blo_status status = BLO_OK;
-    for (int task = 0; task < trajectory->tasks && status == BLO_OK; task++) {
-        status = add(trajectory, place, gradient);
-        place.offset += blo_tensor_bytes(gradient);
+    for (int part = 0; part < parts && status == BLO_OK; part++) {
+        status = add(trajectory, source, gradient);
+        source.offset += blo_tensor_bytes(gradient);
     }
     return status;
 }
 
-/* Adds a parameter's own gradient: its carry if the step depends on it, else F's direct one, else nothing. */
-static blo_status add_own(const blo_trajectory *trajectory, int carry, int slot, int direct, blo_tensor *gradient) {
+/* Adds the own gradient of parameter I, of x, then of y_0: its carry if the step depends on it, F's direct one. */
+static blo_status add_own(const blo_trajectory *trajectory, const blo_program *objective, int i, blo_tensor *gradient) {
+    const blo_program *step = trajectory->step;
+    const int carry = i < step->n_upper ? step->upper_slot[i] : step->initial_slot[i - step->n_upper];
+    blo_status status = BLO_OK;
     if (carry >= 0)
-        return add(trajectory, blo_loop_carry(trajectory->loop, carry), gradient);
-    return slot >= 0 ? add(trajectory, (blo_place){trajectory->direct[direct], 0}, gradient) : BLO_OK;
+        status = add_parts(trajectory, blo_loop_carry(trajectory->loop, carry), step->turns, gradient);
+    if (status == BLO_OK && blo_is_direct(step, objective, i))
+        status = add_parts(trajectory, (blo_place){trajectory->direct[i], 0}, objective->turns, gradient);
+    return status;
 }
 
 /* What reached the parameters through what is hoisted, by the step's prologue and by F's. */
@@ -325,7 +340,7 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
     blo_status status = BLO_OK;
     for (int i = 0; status == BLO_OK && i < step->n_upper; i++) {
         blo_tensor *gradient = blo_model_gradient_at(solver->upper, i);
-        status = add_own(trajectory, step->upper_slot[i], objective->upper_slot[i], i, gradient);
+        status = add_own(trajectory, objective, i, gradient);
         if (status == BLO_OK)
             status = add_pulled(trajectory, objective, true, i, gradient);
     }
@@ -333,10 +348,9 @@ static blo_status commit(const blo_trajectory *trajectory, const blo_program *ob
         return status;
     for (int i = 0; status == BLO_OK && i < step->n_lower; i++) {
         blo_tensor *gradient = blo_model_gradient_at(solver->lower, i);
-        status = add_tasks(trajectory, i, gradient);
+        status = add_parts(trajectory, blo_loop_carry(trajectory->loop, i), trajectory->tasks, gradient);
         if (status == BLO_OK)
-            status =
-                add_own(trajectory, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, gradient);
+            status = add_own(trajectory, objective, step->n_upper + i, gradient);
         if (status == BLO_OK)
             status = add_pulled(trajectory, objective, false, i, gradient);
     }

@@ -7,16 +7,29 @@
 
 #include "solver.h"
 
-/* An adjoint of fewer operations than this is not worth a second plan; a product is if it is this share of it. */
-static const double least_adjoint = 2e6, least_share = 0.02;
+/* An adjoint of fewer operations than this is not worth a second plan; a product is if it is this share of it. While a
+ * byte comes from memory a CPU could do so many operations. */
+static const double least_adjoint = 2e6, least_share = 0.01, operations_per_byte = 16;
 
 typedef struct candidate {
     blo_node *node;
-    double saves; /* operations per byte */
+    double saves; /* work per byte */
 } candidate;
 
+static double bytes_of(const blo_node *node) {
+    return (double)node->count * (double)blo_dtype_size(node->dtype);
+}
+
+/* What NODE costs, in operations: a narrow product waits for its operands' bytes longer than for its sums. */
+static double work_of(const blo_node *node) {
+    double bytes = bytes_of(node);
+    for (int i = 0; i < node->n_in; i++)
+        bytes += bytes_of(node->in[i]);
+    return blo_node_flops(node) + operations_per_byte * bytes;
+}
+
 static double saves_per_byte(const blo_node *node) {
-    return blo_node_flops(node) / ((double)node->count * (double)blo_dtype_size(node->dtype));
+    return work_of(node) / bytes_of(node);
 }
 
 static bool is_product(const blo_node *node) {
@@ -54,7 +67,7 @@ static bool find(const blo_program *program, double adjoint_cost, candidate best
             for (int i = 0; i < node->n_in; i++)
                 moving[id] = moving[id] || moving[node->in[i]->id];
             if (forward[id] && backward[id] && moving[id] && is_product(node) && node->count > 0 &&
-                blo_node_flops(node) >= least_share * adjoint_cost)
+                work_of(node) >= least_share * adjoint_cost)
                 insert(best, n, node);
         }
     }
@@ -100,7 +113,8 @@ static blo_status lower_levels(blo_lower_solver *solver, blo_program *program, c
     for (int i = 0; i < n && status == BLO_OK; i++) {
         kept[i] = best[i].node;
         given[i] = blo_program_input(program, BLO_ROLE_KEPT, i, "kept", kept[i]->dtype, kept[i]->rank, kept[i]->shape);
-        program->levels->bytes[i] = (uint64_t)kept[i]->count * blo_dtype_size(kept[i]->dtype);
+        program->levels->bytes[i] =
+            (uint64_t)program->turns * (uint64_t)kept[i]->count * blo_dtype_size(kept[i]->dtype);
         status = given[i] ? BLO_OK : blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
     }
     for (int level = 1; level <= n && status == BLO_OK; level++)

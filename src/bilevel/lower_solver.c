@@ -7,6 +7,7 @@
 #include "track.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
+static const double cached = 8e6;
 
 void blo_lower_options_default(blo_lower_options *options) {
     if (!options)
@@ -107,6 +108,7 @@ blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective 
                                .one_model = upper_model == lower_model,
                                .options = chosen,
                                .tasks = 1,
+                               .cached = cached,
                                .n_upper = blo_model_count(upper_model),
                                .n_lower = blo_model_count(lower_model),
                                .states = blo_step_states(&chosen.optimizer)};

@@ -103,13 +103,18 @@ static uint64_t largest_scratch(const blo_program *step, const blo_program *obse
 
 /* --- the loop's memory --- */
 
+/* Bytes of output I of PLAN, in all turns of the step. */
+static uint64_t output_bytes(const blo_program *step, const blo_plan *plan, int i) {
+    return (uint64_t)step->turns * blo_plan_output_bytes(plan, i);
+}
+
 /* Bytes of every state array, then of every carry: [n_state + n_carry]; NULL: no memory. */
 static uint64_t *array_sizes(const blo_program *step) {
     uint64_t *bytes = calloc((size_t)(step->n_state + step->n_carry), sizeof *bytes);
     for (int i = 0; bytes && i < step->n_state; i++)
-        bytes[i] = blo_plan_output_bytes(step->plan, i);
+        bytes[i] = output_bytes(step, step->plan, i);
     for (int i = 0; bytes && i < step->n_carry; i++)
-        bytes[step->n_state + i] = blo_plan_output_bytes(step->adjoint, i);
+        bytes[step->n_state + i] = output_bytes(step, step->adjoint, i);
     return bytes;
 }
 
@@ -140,9 +145,9 @@ static bool loop_fits(const blo_trajectory *trajectory, const blo_program *step,
     fits = fits && trajectory->n_levels == levels->n &&
            memcmp(levels->bytes, trajectory->keep_bytes, (size_t)levels->n * sizeof levels->bytes[0]) == 0;
     for (int i = 0; fits && i < step->n_state; i++)
-        fits = trajectory->array_bytes[i] == blo_plan_output_bytes(step->plan, i);
+        fits = trajectory->array_bytes[i] == output_bytes(step, step->plan, i);
     for (int i = 0; fits && i < step->n_carry; i++)
-        fits = trajectory->array_bytes[step->n_state + i] == blo_plan_output_bytes(step->adjoint, i);
+        fits = trajectory->array_bytes[step->n_state + i] == output_bytes(step, step->adjoint, i);
     return fits;
 }
 
@@ -236,6 +241,8 @@ static blo_status bind_plan(const blo_trajectory *trajectory, const blo_program 
         made[i] = (blo_source){.kind = BLO_SOURCE_UNUSED};
         if (blo_plan_uses_input(plan, i))
             made[i] = source_of(trajectory, program, data, target, program->roles[i]);
+        if (program->turns > 1)
+            made[i].turn_bytes = blo_turn_bytes(trajectory->solver, program, i);
     }
     return BLO_OK;
 }
@@ -454,7 +461,8 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     }
     bool used[BLO_MOST_LEVELS + 1];
     blo_stage steps[BLO_MOST_LEVELS + 1];
-    const blo_stage observe = {trajectory->observe->plan, trajectory->observe_sources};
+    const blo_stage observe = {
+        .plan = trajectory->observe->plan, .sources = trajectory->observe_sources, .turns = trajectory->observe->turns};
     blo_trajectory_stages(trajectory, steps, NULL);
     blo_loop_levels(trajectory->loop, used, NULL);
     blo_status status = write_start(trajectory);

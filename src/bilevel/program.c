@@ -155,8 +155,9 @@ blo_status blo_program_lower(const blo_lower_solver *solver, const blo_program *
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
     for (int i = 0; i < program->n_roles; i++) {
         blo_role role = program->roles[i];
-        fixed[i] = role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET ||
-                   (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step);
+        fixed[i] = program->turns == 1 && /* else the next turn reads others */
+                   (role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET ||
+                    (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step));
     }
     blo_status status = blo_plan_lower(solver->context, n, outputs, fixed, plan);
     if (status == BLO_OK)

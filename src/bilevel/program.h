@@ -73,7 +73,8 @@ typedef struct blo_program {
     blo_key key;
     blo_graph *graph;
     int n_state, n_upper, n_lower, n_named; /* n_upper is 0 where x is y_0 */
-    struct blo_batch *batch;                /* of several tasks; NULL: one */
+    struct blo_batch *batch;                /* of several tasks at once; NULL: one at a time */
+    int turns;                              /* it is of one task, and runs for so many, one after another; 1: once */
     int n_roles;
     blo_role *roles; /* [n_roles], one per input of the graph */
     /* nodes of the graph; of several tasks, those of all tasks */

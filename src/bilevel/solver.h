@@ -31,6 +31,7 @@ struct blo_lower_solver {
     bool one_model; /* x is z */
     blo_lower_options options;
     int tasks;            /* of loops to come */
+    double cached;        /* bytes of an array that is still in a CPU's cache when it is read again */
     int n_upper, n_lower; /* parameters of the models when the solver was made; they must stay as many */
     int states;           /* optimizer arrays per lower parameter */
     blo_named_input *named;
@@ -141,6 +142,12 @@ blo_place *blo_solver_room(blo_lower_solver *solver, blo_room room, int n);
 /* Queues PLAN of PROGRAM once, outside a loop (evaluate.c). The latest loop lends its scratch if it is large enough. */
 blo_status blo_program_run(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
                            const blo_binding *binding, const blo_place *outputs);
+/* The same for all turns of PROGRAM; OUTPUTS [blo_plan_outputs] end behind the last one's parts. */
+blo_status blo_program_run_turns(blo_lower_solver *solver, const blo_program *program, blo_plan *plan,
+                                 const blo_binding *binding, blo_place *outputs);
+/* Bytes from the part of one turn to that of the next in input I of PROGRAM, where it runs in turns or its prologue
+ * does; 0: all turns read the same. */
+uint64_t blo_turn_bytes(const blo_lower_solver *solver, const blo_program *program, int i);
 /* Reads the scalars [tasks] that a run left in the solver's value buffer: one wait. */
 blo_status blo_solver_read_values(blo_lower_solver *solver, int tasks, double *values);
 /* The buffers of a step number and of a scalar of each task, made at first use. */
@@ -165,6 +172,8 @@ bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* 
 blo_status blo_trajectory_ready(const blo_trajectory *trajectory);
 /* Makes the direct gradients that the adjoint of OBJECTIVE needs beside the carries of STEP. */
 blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective);
+/* Whether what OBJECTIVE gives parameter I, of x, then of y_0, has an array of its own beside the carries of STEP. */
+bool blo_is_direct(const blo_program *step, const blo_program *objective, int i);
 /* What tells the contents of fixed inputs apart: versions are never used twice in a context. */
 uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named);
 /* Lets PLAN compute once what depends on DATA, TARGET and whole named inputs only. */

@@ -85,11 +85,11 @@ blo_status blo_tracks_batch(blo_tracks *tracks, int m, blo_node *const *from, bl
     return status;
 }
 
-/* The shape of TRACK's buffer, and of its values of several tasks; returns its rank. */
-static int shape_of(const blo_program *program, const blo_track *track, int64_t shape[BLO_MAX_RANK]) {
+/* The shape of TRACK's buffer, with an axis of TASKS where there are several; returns its rank. */
+static int shape_of(const blo_program *program, const blo_track *track, int tasks, int64_t shape[BLO_MAX_RANK]) {
     const blo_node *buffer = (track->upper ? program->upper_buffers : program->lower_buffers)[track->index];
-    const int axes = program->key.tasks > 1;
-    shape[0] = program->key.tasks;
+    const int axes = tasks > 1;
+    shape[0] = tasks;
     memcpy(shape + axes, buffer->shape, (size_t)buffer->rank * sizeof *shape);
     return axes + buffer->rank;
 }
@@ -103,7 +103,7 @@ blo_status blo_tracks_prepare(blo_lower_solver *solver, blo_program *program) {
         blo_track *track = &tracks->all[i];
         int64_t shape[BLO_MAX_RANK];
         size_t bytes = blo_dtype_size(track->adds->dtype);
-        for (int axis = 0, rank = shape_of(program, track, shape); axis < rank; axis++)
+        for (int axis = 0, rank = shape_of(program, track, program->key.tasks, shape); axis < rank; axis++)
             bytes *= (size_t)shape[axis];
         if (track->once && !track->array)
             status = blo_buffer_create(solver->context, bytes, &track->array);
@@ -125,7 +125,7 @@ blo_status blo_tracks_prepare(blo_lower_solver *solver, blo_program *program) {
 static blo_node *updated(blo_program *program, int index) {
     const blo_track *track = &program->tracks->all[index];
     int64_t shape[BLO_MAX_RANK];
-    const int rank = shape_of(program, track, shape);
+    const int rank = shape_of(program, track, program->turns > 1 ? 1 : program->key.tasks, shape);
     const blo_dtype dtype = track->adds->dtype;
     blo_node *value = blo_program_input(program, BLO_ROLE_RUNNING, index, "running", dtype, rank, shape);
     blo_node *adds = track->adds;

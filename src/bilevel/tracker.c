@@ -256,7 +256,7 @@ static blo_status update(blo_trajectory *trajectory, int p, const blo_place *sta
         outputs[running->track[p]] = (blo_place){running->value[running->now], 0};
     }
     const blo_binding binding = binding_of(trajectory, p, state, k);
-    return blo_program_run(solver, program, tracks->each, &binding, outputs);
+    return blo_program_run_turns(solver, program, tracks->each, &binding, outputs);
 }
 
 /* At y_K, in the order of the loop: F, unless it is not evaluated there, then f, unless the loop ends there. */
@@ -283,7 +283,7 @@ static blo_status start(blo_trajectory *trajectory) {
             return BLO_ERROR_MEMORY;
         blo_tracks_once_places(tracks, outputs);
         const blo_binding binding = binding_of(trajectory, p, NULL, 0);
-        status = blo_program_run(solver, tracker->programs[p], tracks->once, &binding, outputs);
+        status = blo_program_run_turns(solver, tracker->programs[p], tracks->once, &binding, outputs);
     }
     for (int i = 0; status == BLO_OK && tracker->each && i < tracker->n; i++) {
         const blo_tensor *tensor = tensor_of(solver, &tracker->all[i]);

@@ -57,6 +57,16 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     free(trajectory);
 }
 
+static int slot_of(const blo_program *objective, int i) {
+    return i < objective->n_upper ? objective->upper_slot[i] : objective->initial_slot[i - objective->n_upper];
+}
+
+/* Where one of the two runs in turns, F's gradients are not written where the step's, of all tasks or of each, are. */
+bool blo_is_direct(const blo_program *step, const blo_program *objective, int i) {
+    const int carry = i < step->n_upper ? step->upper_slot[i] : step->initial_slot[i - step->n_upper];
+    return slot_of(objective, i) >= 0 && (carry < 0 || step->turns > 1 || objective->turns > 1);
+}
+
 blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program *step, const blo_program *objective) {
     blo_context *context = trajectory->solver->context;
     const int n_upper = step->n_upper, n = n_upper + step->n_lower;
@@ -68,11 +78,15 @@ blo_status blo_trajectory_reserve(blo_trajectory *trajectory, const blo_program 
     }
     blo_status status = BLO_OK;
     for (int i = 0; status == BLO_OK && i < n; i++) {
-        const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
-        const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
-        if (slot >= 0 && carry < 0 && !trajectory->direct[i])
-            status = blo_buffer_create(context, (size_t)blo_plan_output_bytes(objective->adjoint, slot),
-                                       &trajectory->direct[i]);
+        if (!blo_is_direct(step, objective, i))
+            continue;
+        const uint64_t bytes =
+            (uint64_t)objective->turns * blo_plan_output_bytes(objective->adjoint, slot_of(objective, i));
+        if (trajectory->direct[i] && blo_buffer_bytes(trajectory->direct[i]) >= bytes)
+            continue;
+        blo_buffer_release(trajectory->direct[i]);
+        trajectory->direct[i] = NULL;
+        status = blo_buffer_create(context, (size_t)bytes, &trajectory->direct[i]);
     }
     return status;
 }
@@ -130,11 +144,14 @@ blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
 
 void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, blo_stage *adjoints) {
     const blo_levels *levels = trajectory->step->levels;
+    const int turns = trajectory->step->turns;
     for (int level = 0; level <= BLO_MOST_LEVELS; level++) {
         if (steps)
-            steps[level] = (blo_stage){levels->steps[level], trajectory->step_sources[level]};
+            steps[level] =
+                (blo_stage){.plan = levels->steps[level], .sources = trajectory->step_sources[level], .turns = turns};
         if (adjoints)
-            adjoints[level] = (blo_stage){levels->adjoints[level], trajectory->adjoint_sources[level]};
+            adjoints[level] = (blo_stage){
+                .plan = levels->adjoints[level], .sources = trajectory->adjoint_sources[level], .turns = turns};
     }
 }
 

@@ -5,6 +5,8 @@
 
 #include "node.h"
 
+enum { MUCH_SHORTER = 4 };
+
 static double rounded(blo_dtype dtype, double value) {
     switch (dtype) {
     case BLO_FLOAT: return (double)(float)value;
@@ -142,6 +144,33 @@ static blo_node *fold_matmul(const blo_node *node) {
                       node->attr.matmul.transpose_b != swap_b);
 }
 
+/* Along the rows or the columns of a product A B the sum is one of A or of B: 1 A B or A B 1, with far fewer operations
+ * where what the factors share is short; and the product itself may not be needed then. NULL: it is not short. */
+static blo_node *sum_of_product(blo_node *product, uint32_t axes) {
+    if (product->op != BLO_OP_MATMUL || product->rank != 2 || (axes != 1 && axes != 2))
+        return NULL;
+    const bool rows = axes == 1, ta = product->attr.matmul.transpose_a, tb = product->attr.matmul.transpose_b;
+    blo_node *a = product->in[0], *b = product->in[1];
+    const int64_t k = a->shape[ta ? 0 : 1], kept = product->shape[rows ? 1 : 0];
+    const int64_t row[2] = {1, k}, column[2] = {k, 1};
+    if (MUCH_SHORTER * k > kept)
+        return NULL;
+    blo_node *sum = blo_node_reduce(BLO_OP_SUM, rows ? a : b, (rows ? ta : !tb) ? 2 : 1);
+    sum = sum ? blo_reshape(sum, 2, rows ? row : column) : NULL;
+    blo_node *result = rows ? blo_matmul(sum, b, false, tb) : blo_matmul(a, sum, ta, false);
+    return result ? blo_reshape(result, 1, &kept) : NULL;
+}
+
+static blo_node *fold_sum(const blo_node *node) {
+    blo_node *a = node->in[0];
+    if (a->op != BLO_OP_ADD)
+        return sum_of_product(a, node->attr.axes);
+    blo_node *first = sum_of_product(a->in[0], node->attr.axes), *second = NULL;
+    if (first)
+        second = sum_of_product(a->in[1], node->attr.axes);
+    return second ? blo_add(first, second) : NULL;
+}
+
 static blo_node *fold_value(const blo_node *node) {
     if (blo_op_elementwise(node->op))
         return fold_elementwise(node);
@@ -159,7 +188,7 @@ static blo_node *fold_value(const blo_node *node) {
     case BLO_OP_PERMUTE: return fold_permute(node);
     case BLO_OP_SLICE:
     case BLO_OP_PAD: return whole_window(node) ? a : NULL;
-    case BLO_OP_SUM:
+    case BLO_OP_SUM: return node->attr.axes == 0 ? a : fold_sum(node);
     case BLO_OP_REDUCE_MAX: return node->attr.axes == 0 ? a : NULL;
     case BLO_OP_MATMUL: return fold_matmul(node);
     case BLO_OP_POOL_TAKE: return blo_fold_pool_take(node);

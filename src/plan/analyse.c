@@ -8,6 +8,7 @@ enum {
     HEAVY = 8,            /* operations from which an expression with several users is worth an array */
     FEW_RESULTS = 8,      /* fewer results of a long reduction, and its operand is better evaluated apart */
     IMAGE_AXES = 4,       /* images have as many, those of several tasks one more */
+    FEW_TERMS = 16,       /* of a product that may be evaluated where it is packed */
     HEAVY_IMAGE = 24,     /* the same of images, whose arrays leave the cache before they are read again */
     PARALLEL_ROWS = 64,   /* fewer rows than this, and a large result wants the reduction as an array */
     SMALL_PRODUCT = 32768 /* m * n * k up to which packing costs more than it saves */
@@ -201,6 +202,34 @@ static int user_of(const blo_node *node) {
     return finds ? node->in[1]->id : node->id;
 }
 
+/* Is NODE used by OWNER only, element for element? */
+static bool is_read_by_elements(const blo_lowering *lowering, const blo_node *node, int owner) {
+    for (int id = node->id + 1; id < lowering->n_nodes; id++) {
+        const blo_node *user = blo_graph_node(lowering->graph, id);
+        bool uses = false;
+        for (int i = 0; i < user->n_in && lowering->facts[id].live; i++)
+            uses = uses || user->in[i] == node;
+        if (uses && id != owner && !(blo_op_elementwise(user->op) && is_read_by_elements(lowering, user, owner)))
+            return false;
+    }
+    return true;
+}
+
+/* An outer product of few terms, only read by a large product of our own: it is cheaper to evaluate while that product
+ * packs its operand than to write and to read again. Lanes run along its columns. */
+static bool is_evaluated_by_product(const blo_lowering *lowering, const blo_node *node) {
+    const blo_node_facts *facts = &lowering->facts[node->id];
+    if (node->op != BLO_OP_MATMUL || node->rank != 2 || node->attr.matmul.transpose_b || facts->owner < 0 ||
+        facts->shared || blo_product_is_small(node) || lowering->routine || lowering->device->gemm == BLO_GEMM_CLBLAST)
+        return false;
+    const blo_node *owner = blo_graph_node(lowering->graph, facts->owner);
+    for (int i = 0; i < lowering->n_outputs; i++)
+        if (lowering->outputs[i] == node)
+            return false;
+    return node->in[1]->shape[0] <= FEW_TERMS && owner->op == BLO_OP_MATMUL && !blo_product_is_small(owner) &&
+           is_read_by_elements(lowering, node, owner->id);
+}
+
 /* Heavy expressions with several users become arrays, consumers first so that what they use is counted once. */
 static void materialise_shared(blo_lowering *lowering) {
     for (int id = lowering->n_nodes - 1; id >= 0; id--) {
@@ -208,6 +237,11 @@ static void materialise_shared(blo_lowering *lowering) {
         blo_node *node = blo_graph_node(lowering->graph, id);
         if (!facts->live || is_trivial(node))
             continue;
+        if (is_evaluated_by_product(lowering, node)) {
+            facts->root = false;
+            for (int i = 0; i < node->n_in; i++)
+                materialise(lowering, node->in[i]); /* each element of theirs is read many times */
+        }
         if (facts->shared && facts->cost >= (node->rank >= IMAGE_AXES ? HEAVY_IMAGE : HEAVY) && !facts->root)
             materialise(lowering, node);
         for (int i = 0; i < node->n_in; i++) {

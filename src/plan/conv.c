@@ -1,6 +1,7 @@
 /* Tiles, sources and sizes of the library's own convolution; see conv.h. Knows no OpenCL calls. */
 #include "conv.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,10 @@ enum {
     WIDE_FLOATS = 16,     /* native vectors this wide come with 32 registers, narrower with 16 */
     MOST_ROWS = 14,       /* of a tile */
     MOST_LINES = 4,       /* of pixels in a tile: each needs a pointer */
+    MOST_TAPS = 25,       /* written out one by one, where the image is in place */
+    FEW_OUTPUTS = 2,      /* of a group: less than an eighth of a vector's lanes would be used along them */
+    CHANNEL_COLUMNS = 8,  /* of pixels in a tile whose vectors run along channels */
+    COPY_COST = 16,       /* putting zeros around an image takes one part in so many of the product's time, or more */
     RANGES = 8,           /* of images, at most: each has partial sums */
     RANGE_WORK = 1 << 18, /* products per weight-tile's lane range below which a range is not worth its partial sums */
     BLOCK_BYTES = 1 << 19 /* of images and gradients that stay in the cache while all tiles pass over them */
@@ -46,15 +51,23 @@ static void set_lanes(blo_conv_choice *choice, int vector, int vectors) {
     choice->lanes = vector * vectors;
 }
 
+/* In place a tile has whole lines, one or all: which of its pixels a tap leaves out is then known beforehand. */
+static bool fits_in_place(const blo_conv_shape *shape, int lines, int columns) {
+    return columns == shape->width && (lines == 1 || lines == shape->height);
+}
+
 /* The tile of least cost over all tiles; of equals the one with most rows. */
-void blo_conv_choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, blo_conv_choice *choice) {
+static int64_t choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, bool in_place,
+                             blo_conv_choice *choice) {
     int vector = vector_elements(facts, shape->dtype), room = registers(facts);
     int64_t least = INT64_MAX;
-    *choice = (blo_conv_choice){.ranges = 1};
+    *choice = (blo_conv_choice){.ranges = 1, .in_place = in_place};
     for (int vectors = 1; vectors <= 4; vectors++)
         for (int lines = 1; lines <= MOST_LINES; lines++)
             for (int columns = 1; columns <= MOST_ROWS && lines * columns <= MOST_ROWS; columns++) {
                 if (lines * columns * vectors + vectors + 1 > room || lines > shape->height || columns > shape->width)
+                    continue;
+                if (in_place && !fits_in_place(shape, lines, columns))
                     continue;
                 int64_t panels = shape->groups * ceil_div(ceil_div(shape->outputs, shape->groups), vector * vectors);
                 int64_t tiles = panels * ceil_div(shape->height, lines) * ceil_div(shape->width, columns);
@@ -66,6 +79,33 @@ void blo_conv_choose_output(const blo_device_facts *facts, const blo_conv_shape 
                 choice->tile_columns = columns;
                 set_lanes(choice, vector, vectors);
             }
+    return least;
+}
+
+/* Lanes along the outputs would be padding, those along the channels are not. */
+static bool runs_along_channels(const blo_conv_shape *shape, int vector) {
+    return shape->outputs / shape->groups <= FEW_OUTPUTS && shape->channels / shape->groups % vector == 0;
+}
+
+void blo_conv_choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, blo_conv_choice *choice) {
+    blo_conv_choice here;
+    const int vector = vector_elements(facts, shape->dtype);
+    if (runs_along_channels(shape, vector)) {
+        const int columns = (int)(shape->width < CHANNEL_COLUMNS ? shape->width : CHANNEL_COLUMNS);
+        *choice = (blo_conv_choice){.vector = vector,
+                                    .vectors = 1,
+                                    .lanes = 1,
+                                    .tile_rows = 1,
+                                    .tile_columns = columns,
+                                    .ranges = 1,
+                                    .along_channels = true};
+        return;
+    }
+    const int64_t cost = choose_output(facts, shape, false, choice);
+    if (shape->spread || shape->width > MOST_ROWS || shape->taps[0] * shape->taps[1] > MOST_TAPS)
+        return;
+    if (choose_output(facts, shape, true, &here) <= cost + cost / COPY_COST)
+        *choice = here;
 }
 
 static int64_t weight_rows(const blo_conv_shape *shape) {
@@ -95,6 +135,7 @@ void blo_conv_choose_weight(const blo_device_facts *facts, const blo_conv_shape 
             choice->tile_rows = rows;
             set_lanes(choice, vector, vectors);
         }
+    choice->in_place = choice->within_tap && !shape->spread && shape->channels / shape->groups % choice->tile_rows == 0;
     int64_t work = shape->height * shape->width * weight_rows(shape) * outputs, ranges = shape->images;
     if (work > 0 && ranges * work / RANGE_WORK < ranges)
         ranges = ranges * work / RANGE_WORK;
@@ -147,10 +188,44 @@ static void define(blo_text *text, const blo_conv_choice *choice, blo_dtype dtyp
 
 /* The text with what it defined undone, or NULL. */
 static char *finish(blo_text *text) {
-    static const char *const names[] = {"NAME",   "T",          "W",         "V",         "VLOAD",    "VSTORE",
-                                        "TM",     "TP",         "TQ",        "TN",        "FOR_ROWS", "FOR_VECTORS",
-                                        "WEIGHT", "WITHIN_TAP", "LOAD",      "PACK_load", "KEEP",     "FOR_LINES",
-                                        "COLUMN", "FLIP",       "PARAMETERS"};
+    static const char *const names[] = {"NAME",
+                                        "T",
+                                        "W",
+                                        "V",
+                                        "VLOAD",
+                                        "VSTORE",
+                                        "TM",
+                                        "TP",
+                                        "TQ",
+                                        "TN",
+                                        "FOR_ROWS",
+                                        "FOR_VECTORS",
+                                        "WEIGHT",
+                                        "WITHIN_TAP",
+                                        "LOAD",
+                                        "PACK_load",
+                                        "KEEP",
+                                        "FOR_LINES",
+                                        "COLUMN",
+                                        "FLIP",
+                                        "PARAMETERS",
+                                        "IN_PLACE",
+                                        "ALONG_CHANNELS",
+                                        "ROW",
+                                        "IMAGE_ROWS",
+                                        "IMAGE_ROW",
+                                        "IMAGE_COLUMN",
+                                        "TAPS_R",
+                                        "TAPS_S",
+                                        "STRIDE",
+                                        "DILATION_R",
+                                        "DILATION_S",
+                                        "LOW_R",
+                                        "LOW_S",
+                                        "WHOLE",
+                                        "CHANNELS",
+                                        "FOR_TAPS",
+                                        "TAP"};
     blo_text_add(text, "\n");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         blo_text_add(text, "#undef %s\n", names[i]);
@@ -159,22 +234,86 @@ static char *finish(blo_text *text) {
     return text->data;
 }
 
+/* Is there a pixel of the image where tap T of window P along AXIS looks? */
+static bool is_inside(const blo_conv_shape *shape, int axis, int64_t p, int64_t t) {
+    int64_t place = p * shape->stride[axis] + t * shape->dilation[axis] - shape->low[axis];
+    return place >= 0 && place < shape->size[axis];
+}
+
+/* FOR_TAPS(X): X(ROWS, r, s) for each tap, of one line of taps, r, if the tile is not the whole image; ROWS(X) lists
+ * the tile's pixels for which the tap lies in the image. */
+static void define_taps(blo_text *text, const blo_conv_shape *shape, const blo_conv_choice *choice, bool whole) {
+    blo_text all = {0};
+    for (int r = 0; r < (whole ? shape->taps[0] : 1); r++)
+        for (int s = 0; s < shape->taps[1]; s++) {
+            blo_text rows = {0};
+            for (int i = 0; i < choice->tile_rows * choice->tile_columns; i++) {
+                int p = i / choice->tile_columns, q = i % choice->tile_columns;
+                if (is_inside(shape, 1, q, s) && (!whole || is_inside(shape, 0, p, r)))
+                    blo_text_add(&rows, " X(%d, %d, %d)", i, p, q);
+            }
+            if (rows.length > 0) {
+                blo_text_add(text, "#undef ROWS_%d_%d\n#define ROWS_%d_%d(X)%s\n", r, s, r, s, rows.data);
+                if (whole)
+                    blo_text_add(&all, " X(ROWS_%d_%d, %d, %d)", r, s, r, s);
+                else
+                    blo_text_add(&all, " X(ROWS_0_%d, r, %d)", s, s);
+            }
+            text->failed = text->failed || rows.failed;
+            blo_text_free(&rows);
+        }
+    blo_text_add(text, "#define FOR_TAPS(X)%s\n", all.data ? all.data : "");
+    text->failed = text->failed || all.failed;
+    blo_text_free(&all);
+}
+
+/* What a kernel knows of the image that is in place. */
+static void define_image(blo_text *text, const blo_conv_shape *shape, const blo_conv_choice *choice) {
+    const bool whole = choice->tile_rows == shape->height;
+    const struct {
+        const char *name;
+        int64_t value;
+    } all[] = {{"IMAGE_ROWS", shape->size[0]},
+               {"IMAGE_ROW", shape->size[1] * shape->channels},
+               {"IMAGE_COLUMN", shape->channels},
+               {"TAPS_R", shape->taps[0]},
+               {"TAPS_S", shape->taps[1]},
+               {"STRIDE", shape->stride[0]},
+               {"DILATION_R", shape->dilation[0]},
+               {"DILATION_S", shape->dilation[1]},
+               {"LOW_R", shape->low[0]},
+               {"LOW_S", shape->low[1]},
+               {"ROW", shape->stride[0] * shape->size[1] * shape->channels},
+               {"CHANNELS", shape->channels / shape->groups},
+               {"WHOLE", whole}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        blo_text_add(text, "#define %s %lld\n", all[i].name, (long long)all[i].value);
+    define_taps(text, shape, choice, whole);
+}
+
 char *blo_conv_output_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]) {
-    blo_text text = {0};
-    long long column = (long long)(shape->stride[1] * shape->channels);
-    snprintf(name, 96, "blo_conv_%s_%dx%d_%dx%d_%lld", blo_dtype_name(shape->dtype), choice->tile_rows,
-             choice->tile_columns, choice->vector, choice->vectors, column);
-    blo_text_add(&text, "#define NAME %s\n#define WEIGHT 0\n#define COLUMN %lld\n", name, column);
+    blo_text text = {0}, named = {0};
+    blo_text_add(&text, "#define WEIGHT 0\n#define COLUMN %lld\n#define IN_PLACE %d\n#define ALONG_CHANNELS %d\n",
+                 (long long)(shape->stride[1] * shape->channels), choice->in_place, choice->along_channels);
+    if (choice->in_place)
+        define_image(&text, shape, choice);
     define(&text, choice, shape->dtype);
-    blo_text_add(&text, "%s", blo_cl_conv);
-    return finish(&text);
+    snprintf(name, 96, "blo_conv_%s_%dx%d_%dx%d_%016" PRIx64, blo_dtype_name(shape->dtype), choice->tile_rows,
+             choice->tile_columns, choice->vector, choice->vectors, blo_text_hash(text.data ? text.data : ""));
+    blo_text_add(&named, "#define NAME %s\n", name);
+    blo_text_append(&named, &text);
+    blo_text_add(&named, "%s", blo_cl_conv);
+    named.failed = named.failed || text.failed;
+    blo_text_free(&text);
+    return finish(&named);
 }
 
 char *blo_conv_weight_source(const blo_conv_shape *shape, const blo_conv_choice *choice, char name[96]) {
     blo_text text = {0};
-    snprintf(name, 96, "blo_conv_weight_%s_%d_%dx%d_%d", blo_dtype_name(shape->dtype), choice->tile_rows,
-             choice->vector, choice->vectors, choice->within_tap);
-    blo_text_add(&text, "#define NAME %s\n#define WEIGHT 1\n#define WITHIN_TAP %d\n", name, choice->within_tap);
+    snprintf(name, 96, "blo_conv_weight_%s_%d_%dx%d_%d_%d", blo_dtype_name(shape->dtype), choice->tile_rows,
+             choice->vector, choice->vectors, choice->within_tap, choice->in_place);
+    blo_text_add(&text, "#define NAME %s\n#define WEIGHT 1\n#define WITHIN_TAP %d\n#define IN_PLACE %d\n", name,
+                 choice->within_tap, choice->in_place);
     define(&text, choice, shape->dtype);
     blo_text_add(&text, "%s", blo_cl_conv);
     return finish(&text);
@@ -212,28 +351,35 @@ static void one_item_groups(size_t local[3]) {
     local[0] = local[1] = local[2] = 1;
 }
 
+static int set_values(const int64_t *all, size_t n, uint64_t *values) {
+    for (size_t i = 0; i < n; i++)
+        values[i] = (uint64_t)all[i];
+    return (int)n;
+}
+
 int blo_conv_output_launch(const blo_conv_shape *shape, const blo_conv_choice *choice, size_t global[3],
                            size_t local[3], uint64_t *values) {
-    int64_t row = shape->columns * shape->channels;
-    const int64_t all[] = {shape->height,
-                           shape->width,
-                           shape->rows * row,
-                           shape->stride[0] * row,
-                           shape->taps[0],
-                           shape->taps[1],
-                           shape->dilation[0] * row,
-                           shape->dilation[1] * shape->channels,
-                           shape->channels / shape->groups,
-                           shape->outputs,
-                           shape->outputs / shape->groups,
-                           group_panels(shape, choice)};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        values[i] = (uint64_t)all[i];
+    const int64_t row = shape->columns * shape->channels, outputs = shape->outputs,
+                  group_outputs = outputs / shape->groups, panels = group_panels(shape, choice);
+    const int64_t in_place[] = {shape->height, outputs, group_outputs, panels};
+    const int64_t padded[] = {shape->height,
+                              shape->width,
+                              shape->rows * row,
+                              shape->stride[0] * row,
+                              shape->taps[0],
+                              shape->taps[1],
+                              shape->dilation[0] * row,
+                              shape->dilation[1] * shape->channels,
+                              shape->channels / shape->groups,
+                              outputs,
+                              group_outputs,
+                              panels};
     global[0] = (size_t)ceil_div(shape->height, choice->tile_rows);
-    global[1] = (size_t)(shape->groups * group_panels(shape, choice));
+    global[1] = (size_t)(shape->groups * panels);
     global[2] = (size_t)shape->images;
     one_item_groups(local);
-    return (int)(sizeof all / sizeof all[0]);
+    return choice->in_place ? set_values(in_place, sizeof in_place / sizeof in_place[0], values)
+                            : set_values(padded, sizeof padded / sizeof padded[0], values);
 }
 
 int blo_conv_weight_launch(const blo_conv_shape *shape, const blo_conv_choice *choice, const blo_conv_place *g,
@@ -263,14 +409,20 @@ int blo_conv_weight_launch(const blo_conv_shape *shape, const blo_conv_choice *c
                            shape->outputs / shape->groups,
                            group_panels(shape, choice),
                            tiles,
-                           group};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        values[i] = (uint64_t)all[i];
+                           group,
+                           shape->size[0],
+                           shape->size[1],
+                           shape->stride[0],
+                           shape->stride[1],
+                           shape->dilation[0],
+                           shape->dilation[1],
+                           shape->low[0],
+                           shape->low[1]};
     global[0] = (size_t)ceil_div(tiles, group);
     global[1] = (size_t)(shape->groups * group_panels(shape, choice));
     global[2] = (size_t)choice->ranges;
     one_item_groups(local);
-    return (int)(sizeof all / sizeof all[0]);
+    return set_values(all, sizeof all / sizeof all[0], values);
 }
 
 int blo_conv_sum_launch(const blo_conv_shape *shape, const blo_conv_choice *choice, size_t global[3], size_t local[3],
@@ -304,11 +456,9 @@ int blo_conv_pack_image_launch(const blo_conv_shape *shape, const int64_t *size,
                                const int64_t *step, size_t global[3], size_t local[3], uint64_t *values) {
     const int64_t all[] = {shape->rows, shape->columns, shape->channels, low[0], low[1],
                            step[0],     step[1],        size[0],         size[1]};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        values[i] = (uint64_t)all[i];
     global[0] = (size_t)shape->rows;
     global[1] = (size_t)shape->images;
     global[2] = 1;
     one_item_groups(local);
-    return (int)(sizeof all / sizeof all[0]);
+    return set_values(all, sizeof all / sizeof all[0], values);
 }

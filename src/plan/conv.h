@@ -1,7 +1,8 @@
 /* The library's own convolution: tiles, sources and sizes of the kernels of cl/conv*.cl. Pure; convolution.c makes
  * launches of them.
  *
- * All three forms are products that read one operand where it lies in an image with zeros around it, channels last:
+ * All three forms are products that read one operand where it lies in an image, channels last; it has zeros around it,
+ * or (IN_PLACE) it is as it is, and products with what would lie outside are left out:
  *   output        y[n,p,q,o] = sum over taps and channels of image[n, p*stride + r*dilation, …, c] w[o,c,r,s]
  *   to the image  the same, of the gradient with zeros around and, with a stride, between its pixels, and the weight
  *                 turned: lanes are the image's channels, taps run from the end
@@ -13,11 +14,14 @@
 
 #include "device/device.h"
 
-/* A product over an image [N,H,W,C] that has its zeros already: results [N,P,Q,O]. */
+/* A product over an image [N,H,W,C]: results [N,P,Q,O]. */
 typedef struct blo_conv_shape {
     blo_dtype dtype;       /* float or double */
     int64_t images;        /* N */
-    int64_t rows, columns; /* H, W of the image with its zeros, as it lies in memory */
+    int64_t rows, columns; /* H, W of the image as it lies in memory, with its zeros or in place */
+    int64_t size[2];       /* H, W without zeros */
+    int64_t low[2];        /* zeros that would lie before */
+    bool spread;           /* zeros lie between the pixels too: not in place */
     int64_t channels;      /* C */
     int64_t height, width; /* P, Q of the results */
     int64_t outputs;       /* O */
@@ -30,10 +34,12 @@ typedef struct blo_conv_choice {
     int vector, vectors, lanes;  /* elements of a vector; vectors of a tile's row; their product */
     int tile_rows, tile_columns; /* of pixels (output); rows and 1 (to the weight) */
     bool within_tap;             /* to the weight: a tile's rows are neighbouring channels */
+    bool in_place;               /* the image has no zeros around */
+    bool along_channels;         /* output: a vector runs along the image's channels, and a tile has one output */
     int ranges;                  /* to the weight: of images */
 } blo_conv_choice;
 
-enum { BLO_CONV_VALUES = 24 }; /* most ulong values a kernel takes after its arrays */
+enum { BLO_CONV_VALUES = 32 }; /* most ulong values a kernel takes after its arrays */
 
 void blo_conv_choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, blo_conv_choice *choice);
 void blo_conv_choose_weight(const blo_device_facts *facts, const blo_conv_shape *shape, blo_conv_choice *choice);

@@ -230,32 +230,58 @@ static blo_status add_product(blo_lowering *lowering, const char *name, char *te
     return BLO_OK;
 }
 
+/* NODE as an array without zeros around and *ROWS rows: its own, or where it has none, or SLACK elements are wanted
+ * beyond the end, a packed one. */
+static int plain_image(blo_lowering *lowering, const blo_node *node, uint64_t slack, int64_t *rows) {
+    static const int64_t none[2] = {0, 0}, one[2] = {1, 1};
+    blo_conv_shape shape = {
+        .images = node->shape[0], .rows = node->shape[1], .columns = node->shape[2], .channels = node->shape[3]};
+    *rows = shape.rows;
+    if (slack == 0 && (node->op == BLO_OP_INPUT || lowering->facts[node->id].root))
+        return blo_lower_node_array(lowering, node);
+    int array = packed_image(lowering, node, &shape, none, one, slack);
+    *rows = shape.rows;
+    return array;
+}
+
+/* The array of the image that the kernels of CHOICE read; SHAPE gets its rows and columns in memory. STEP: its pixels
+ * lie so far apart, with zeros between. */
+static int image_array(blo_lowering *lowering, const blo_node *node, blo_conv_shape *shape,
+                       const blo_conv_choice *choice, const int64_t *step) {
+    if (choice->in_place) {
+        shape->columns = shape->size[1];
+        return plain_image(lowering, node, 0, &shape->rows);
+    }
+    shape->rows = blo_conv_image_rows(shape, choice);
+    shape->columns = (shape->width - 1) * shape->stride[1] + (shape->taps[1] - 1) * shape->dilation[1] + 1;
+    return packed_image(lowering, node, shape, shape->low, step, blo_conv_image_slack(shape, choice));
+}
+
 /* The output, or the gradient to the image: the same of another image, with another weight. */
 static blo_status output_form(blo_lowering *lowering, const blo_node *node) {
     const blo_node *image = node->in[0], *weight = node->in[1];
     bool flip = node->op == BLO_OP_CONV_INPUT;
     static const int64_t one[2] = {1, 1};
+    const int64_t *step = flip ? node->attr.conv.stride : one;
     blo_conv_shape shape = {.dtype = node->dtype,
                             .images = node->shape[0],
                             .channels = image->shape[3],
+                            .size = {image->shape[1], image->shape[2]},
+                            .spread = step[0] > 1 || step[1] > 1,
                             .height = node->shape[1],
                             .width = node->shape[2],
                             .outputs = node->shape[3],
                             .groups = node->attr.conv.groups};
-    int64_t low[2];
     for (int i = 0; i < 2; i++) {
         int64_t padding = node->attr.conv.padding[i], dilation = node->attr.conv.dilation[i];
         shape.taps[i] = weight->shape[2 + i];
         shape.dilation[i] = dilation;
         shape.stride[i] = flip ? 1 : node->attr.conv.stride[i];
-        low[i] = flip ? (shape.taps[i] - 1) * dilation - padding : padding;
+        shape.low[i] = flip ? (shape.taps[i] - 1) * dilation - padding : padding;
     }
     blo_conv_choice choice;
     blo_conv_choose_output(lowering->device, &shape, &choice);
-    shape.rows = blo_conv_image_rows(&shape, &choice);
-    shape.columns = (shape.width - 1) * shape.stride[1] + (shape.taps[1] - 1) * shape.dilation[1] + 1;
-    int a = packed_image(lowering, image, &shape, low, flip ? node->attr.conv.stride : one,
-                         blo_conv_image_slack(&shape, &choice));
+    int a = image_array(lowering, image, &shape, &choice, step);
     int w = packed_weight(lowering, weight, &shape, &choice, flip);
     char name[96];
     size_t global[3], local[3];
@@ -266,41 +292,27 @@ static blo_status output_form(blo_lowering *lowering, const blo_node *node) {
                        global, local);
 }
 
-/* The gradient's array and how it lies: as it is, or packed where a tile would read beyond its end. */
-static int gradient_array(blo_lowering *lowering, const blo_node *g, const blo_conv_shape *image,
-                          const blo_conv_choice *choice, blo_conv_place *place) {
-    static const int64_t none[2] = {0, 0}, one[2] = {1, 1};
-    *place = (blo_conv_place){.rows = g->shape[1], .columns = g->shape[2]};
-    bool is_array = g->op == BLO_OP_INPUT || lowering->facts[g->id].root;
-    if (is_array && image->outputs / image->groups % choice->lanes == 0)
-        return blo_lower_node_array(lowering, g);
-    blo_conv_shape shape = {
-        .images = g->shape[0], .rows = g->shape[1], .columns = g->shape[2], .channels = g->shape[3]};
-    int array = packed_image(lowering, g, &shape, none, one, (uint64_t)choice->lanes);
-    place->rows = shape.rows;
-    return array;
-}
-
 static blo_status weight_form(blo_lowering *lowering, const blo_node *node) {
     const blo_node *image = node->in[0], *g = node->in[1];
     static const int64_t one[2] = {1, 1};
     blo_conv_shape shape = {.dtype = node->dtype,
                             .images = image->shape[0],
                             .channels = image->shape[3],
+                            .size = {image->shape[1], image->shape[2]},
                             .height = g->shape[1],
                             .width = g->shape[2],
                             .outputs = g->shape[3],
                             .groups = node->attr.conv.groups};
     memcpy(shape.taps, &node->shape[2], sizeof shape.taps);
+    memcpy(shape.low, node->attr.conv.padding, sizeof shape.low);
     memcpy(shape.stride, node->attr.conv.stride, sizeof shape.stride);
     memcpy(shape.dilation, node->attr.conv.dilation, sizeof shape.dilation);
-    shape.rows = (shape.height - 1) * shape.stride[0] + (shape.taps[0] - 1) * shape.dilation[0] + 1;
-    shape.columns = (shape.width - 1) * shape.stride[1] + (shape.taps[1] - 1) * shape.dilation[1] + 1;
     blo_conv_choice choice;
     blo_conv_choose_weight(lowering->device, &shape, &choice);
-    blo_conv_place place;
-    int a = packed_image(lowering, image, &shape, node->attr.conv.padding, one, blo_conv_image_slack(&shape, &choice));
-    int b = gradient_array(lowering, g, &shape, &choice, &place);
+    blo_conv_place place = {.columns = g->shape[2]};
+    int a = image_array(lowering, image, &shape, &choice, one);
+    const bool beyond = shape.outputs / shape.groups % choice.lanes != 0; /* a tile would read there */
+    int b = plain_image(lowering, g, beyond ? (uint64_t)choice.lanes : 0, &place.rows);
     int partial = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype,
                                   (int64_t)blo_conv_partial_count(&shape, &choice));
     char name[96];

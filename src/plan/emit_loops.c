@@ -92,7 +92,9 @@ const blo_value *blo_emit_product(blo_emitter *emitter, const blo_node *node, co
                      wide ? blo_emit_widened(emitter, va, wide_a) : va->name,
                      wide ? blo_emit_widened(emitter, vb, wide_b) : vb->name, accumulator);
     blo_text_add(blo_emit_text(emitter, scope), "%s %s = 0;\n", blo_emit_type(emitter, node->dtype, wide), accumulator);
-    snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
+    const bool inlined = !emitter->lowering->facts[node->id].root; /* few terms: one factor's stay in registers */
+    snprintf(header, sizeof header, "%sfor (uint %s = 0; %s < %" PRId64 "; %s++)", inlined ? "#pragma unroll\n" : "",
+             variable, variable, length, variable);
     blo_emit_close(emitter, loop, header, "");
     return blo_emit_alias(emitter, node, index, scope, wide, accumulator);
 }

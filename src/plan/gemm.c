@@ -16,12 +16,14 @@ enum {
     FEW_TILES = 16,     /* fewer tiles than this, and a long k is split */
     SPLIT_LENGTH = 256, /* least k of one range */
     MOST_SPLITS = 16,
-    ITEMS_WANTED = 64,      /* work-items, so that few cores end together */
-    LONG_K = 8192,          /* beyond this blocks of K_BLOCK; below, taking sums up again costs more than it saves */
-    K_BLOCK = 4096,         /* elements of k */
-    ROWS_BYTES = 512 << 10, /* of the row operand that stay in a core's cache */
-    SHORT_K = 64,           /* packing for so few uses of each element costs as much as the product */
-    PACK_BLOCK = 256        /* elements along k that one item of a pack takes */
+    MOST_COLUMNS = 16,       /* panels of lanes that one item takes */
+    LONG_K = 2048,           /* beyond this blocks of K_BLOCK; below, taking sums up again costs more than it saves */
+    K_BLOCK = 1024,          /* elements of k */
+    ROWS_BYTES = 640 << 10,  /* of the row operand that stay in a core's cache */
+    LOCAL_BYTES = 128 << 10, /* of a converted panel, which stays there too */
+    LOCAL_LEAST = 128,       /* steps of k that are worth it */
+    SHORT_K = 64,            /* packing for so few uses of each element costs as much as the product */
+    PACK_BLOCK = 256         /* elements along k that one item of a pack takes */
 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
@@ -88,17 +90,31 @@ static blo_gemm_way way_of_row(const blo_gemm_shape *shape, const blo_gemm_opera
     return narrow && m % choice->tile_m == 0 ? BLO_GEMM_ALONG_TILE : BLO_GEMM_PACKED;
 }
 
-/* One panel of rows uses each element once: then it may be evaluated, and turned, by the product's own kernel. */
-static blo_gemm_way way_of_column(const blo_gemm_operand *column, int64_t m, int64_t n, const blo_gemm_choice *choice) {
+/* One panel of rows uses each element once: then it may be evaluated, and turned, by the product's own kernel. For a
+ * short k an array whose lines lie along the lanes stays in the nearest cache as it is. */
+static blo_gemm_way way_of_column(const blo_gemm_shape *shape, const blo_gemm_operand *column, int64_t m, int64_t n,
+                                  const blo_gemm_choice *choice) {
+    if (shape->k <= SHORT_K && column->in_place && !column->along_k && !column->bytes && n >= choice->tile_n)
+        return BLO_GEMM_ALONG_TILE;
     const bool once = m <= choice->tile_m && (column->in_place || column->light);
     if (!once || n < choice->tile_n || (column->fixed && !(column->bytes && column->in_place && !column->along_k)))
         return BLO_GEMM_PACKED;
     return column->along_k ? BLO_GEMM_ALONG_K : BLO_GEMM_ALONG_TILE;
 }
 
+/* Several panels of rows read each panel of bytes: then it is converted once for all of them. */
+static int local_k_of(const blo_device_facts *facts, const blo_gemm_choice *choice, blo_dtype dtype, int64_t m) {
+    const uint64_t room = facts->local_bytes / 2 < LOCAL_BYTES ? facts->local_bytes / 2 : LOCAL_BYTES,
+                   steps = room / (blo_dtype_size(dtype) * (uint64_t)choice->tile_n);
+    bool worth = choice->bytes && choice->column == BLO_GEMM_PACKED && m > choice->tile_m && steps >= LOCAL_LEAST;
+    return worth ? (int)steps : 0;
+}
+
 /* Blocks of equal length, where both panels would otherwise leave the cache between two uses. */
 static int64_t block_of(const blo_gemm_shape *shape, const blo_gemm_choice *choice, int64_t m, int64_t n) {
     int64_t k = ceil_div(shape->k, choice->split);
+    if (choice->local_k)
+        return ceil_div(k, ceil_div(k, choice->local_k));
     if (m <= choice->tile_m || n <= choice->tile_n || k <= LONG_K)
         return k;
     return ceil_div(k, ceil_div(k, K_BLOCK));
@@ -109,15 +125,16 @@ void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape,
     const bool swapped = is_swapped(shape, a, b);
     int64_t m = swapped ? shape->n : shape->m, n = swapped ? shape->m : shape->n;
     const blo_gemm_operand *row = swapped ? b : a, *column = swapped ? a : b;
-    *choice = (blo_gemm_choice){.swapped = swapped, .split = split_of(shape)};
+    *choice = (blo_gemm_choice){.swapped = swapped, .split = split_of(shape), .cores = facts->compute_units};
     choose_tile(facts, m, n, shape->dtype, choice);
-    choice->column = way_of_column(column, m, n, choice);
+    choice->column = way_of_column(shape, column, m, n, choice);
     if (choice->column == BLO_GEMM_ALONG_K) { /* a vector of vectors is being turned beside the accumulators */
         choice->vectors = 1;
         choice->tile_n = choice->vector;
     }
     choice->evaluated = choice->column != BLO_GEMM_PACKED && !column->in_place;
     choice->bytes = column->bytes && !choice->evaluated;
+    choice->local_k = local_k_of(facts, choice, shape->dtype, m);
     choice->row = way_of_row(shape, row, m, choice);
     choice->block = block_of(shape, choice, m, n);
 }
@@ -136,7 +153,7 @@ static void define_types(blo_text *text, const blo_gemm_choice *choice, blo_dtyp
     blo_text_add(text, "#define VLOAD_S(v, p) vload%d(v, p)\n#define TO_V convert_%s%d\n", choice->vector, type,
                  choice->vector);
     blo_text_add(text, "#define CONVERT(x) %s\n", choice->bytes ? convert : "(x)");
-    blo_text_add(text, "#define EVALUATED %d\n", choice->evaluated);
+    blo_text_add(text, "#define EVALUATED %d\n#define LOCAL_K %d\n", choice->evaluated, choice->local_k);
     blo_text_add(text, "#define PACKED %d\n#define ALONG_TILE %d\n#define ALONG_K %d\n", BLO_GEMM_PACKED,
                  BLO_GEMM_ALONG_TILE, BLO_GEMM_ALONG_K);
 }
@@ -162,7 +179,8 @@ static void define_part(blo_text *text, const char *type, const char *name, int 
     }
     for (int i = count; i < w; i++)
         blo_text_add(&get, ", (%s)0", type);
-    blo_text_add(text, "#define PUT_%s(x, p) %s\n#define GET_%s(x, p) x = (V)(%s);\n", name, put.data, name, get.data);
+    blo_text_add(text, "#define PUT_%s(x, p) %s\n#define GET_%s(x, p) x = (%s%d)(%s);\n", name, put.data, name, type, w,
+                 get.data);
     text->failed = text->failed || put.failed || get.failed;
     blo_text_free(&put);
     blo_text_free(&get);
@@ -211,13 +229,30 @@ static void define_tile(blo_text *text, const blo_gemm_choice *choice) {
     blo_text_add(text, "#define ROW_WAY %d\n#define COLUMN_WAY %d\n#define FOR_ROWS(X)", choice->row, choice->column);
     for (int r = 0; r < choice->tile_m; r++)
         blo_text_add(text, " X(%d)", r);
-    blo_text_add(text, "\n#define FOR_ROWS_OF(X, v)");
-    for (int r = 0; r < choice->tile_m && r < choice->vector; r++)
-        blo_text_add(text, " X(%d, v)", r);
     blo_text_add(text, "\n#define FOR_VECTORS(X, r)");
     for (int v = 0; v < choice->vectors; v++)
         blo_text_add(text, " X(r, %d)", v);
     blo_text_add(text, "\n");
+}
+
+/* The accumulators of four rows and one vector at a time: the first row, the vector, the four (none0 … where there are
+ * no more rows), and how many of them count. */
+static void define_quads(blo_text *text, const blo_gemm_choice *choice, const char *type) {
+    const int rest = choice->tile_m % 4;
+    blo_text_add(text, "#define FOR_ROW_QUADS(X)");
+    for (int r = 0; r < choice->tile_m; r += 4)
+        for (int v = 0; v < choice->vectors; v++) {
+            blo_text_add(text, " X(%d, %d", r, v);
+            for (int i = r; i < r + 4; i++)
+                if (i < choice->tile_m)
+                    blo_text_add(text, ", acc%d_%d", i, v);
+                else
+                    blo_text_add(text, ", none%d", i - choice->tile_m);
+            blo_text_add(text, ", %s)", r + 4 <= choice->tile_m ? "FOUR" : "FEW");
+        }
+    blo_text_add(text, "\n");
+    define_lanes(text, type, "4", 4, 4);
+    define_lanes(text, type, "REST", rest ? rest : 4, 4);
 }
 
 static void undefine(blo_text *text) {
@@ -229,6 +264,7 @@ static void undefine(blo_text *text) {
                                         "CONVERT_ONE",
                                         "AT",
                                         "EVALUATED",
+                                        "LOCAL_K",
                                         "NAME",
                                         "T",
                                         "S",
@@ -249,9 +285,11 @@ static void undefine(blo_text *text) {
                                         "ROW_WAY",
                                         "COLUMN_WAY",
                                         "FOR_ROWS",
-                                        "FOR_ROWS_OF",
-                                        "PUT_TILE",
-                                        "GET_TILE",
+                                        "FOR_ROW_QUADS",
+                                        "PUT_4",
+                                        "GET_4",
+                                        "PUT_REST",
+                                        "GET_REST",
                                         "EPILOGUE",
                                         "FOR_VECTORS",
                                         "PARAMETERS"};
@@ -300,10 +338,10 @@ char *blo_gemm_source(const blo_gemm_choice *choice, blo_dtype dtype, const char
         define_loads(&body, choice->swapped ? 'a' : 'b', loads, along_k, choice->vector);
     else if (along_k)
         define_array_loads(&body, type_name(dtype), convert);
-    if (choice->swapped || along_k) {
-        define_lanes(&body, type_name(dtype), "TILE", choice->tile_m, choice->vector);
+    if (choice->swapped || along_k)
         blo_text_add(&body, "%s", blo_cl_turn);
-    }
+    if (choice->swapped)
+        define_quads(&body, choice, type_name(dtype));
     if (epilogue)
         define_epilogue(&body, epilogue->text);
     blo_text_add(&body, "%s\n", blo_cl_gemm);
@@ -378,36 +416,43 @@ void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_pack *pack
 
 /* --- sizes --- */
 
-/* Panels that one item takes: GROUP of rows, which stay in its cache while COLUMNS of lanes pass, so that there are
- * items enough and as little as possible is read from further away: per step of k a line of a row panel is read once
- * for all columns, a line of a column panel once for the group. */
+/* Cycles of one tile's step of k, by the way its panels are shared out: its sums; cores that wait for the last item; a
+ * line of the row panel, from the next cache, once for all columns; one of the column panel, from further away and
+ * perhaps to be converted, once for the group. Measured where vectors are registers; elsewhere as good a guess. */
+static double cycles_of(const blo_gemm_choice *choice, size_t size, int64_t group, int64_t columns, int64_t items) {
+    enum { SUMS = 2, NEAR = 64, FAR = 16, CONVERSION = 6, WAITING = 2 }; /* a cycle: sums, bytes; cycles; items */
+    const bool as_bytes = choice->bytes && !choice->local_k;
+    const double sums = (double)choice->tile_m * choice->vectors / SUMS;
+    const double waiting = WAITING * (double)choice->cores / (double)items;
+    const double row = (double)size * choice->tile_m / NEAR, conversion = choice->local_k ? CONVERSION : 0;
+    const double column = (as_bytes ? 1 : (double)size) * choice->tile_n / FAR + conversion * choice->vectors;
+    return sums * (1 + waiting) + row / (double)columns + column / (double)group;
+}
+
+/* Panels that one item takes: GROUP of rows, which stay in its cache while COLUMNS of lanes pass; all items about
+ * equal. */
 static void share(const blo_gemm_choice *choice, size_t size, int64_t panels_m, int64_t panels_n, int64_t others,
                   int64_t *group, int64_t *columns) {
-    const int64_t row_bytes = (int64_t)size * choice->tile_m,
-                  column_bytes = (choice->bytes ? 1 : (int64_t)size) * choice->tile_n;
-    int64_t most = ROWS_BYTES / (row_bytes * choice->block);
-    most = most < 1 ? 1 : most > panels_m ? panels_m : most;
+    const int64_t most = ROWS_BYTES / ((int64_t)size * choice->tile_m * choice->block);
     double best = 0;
-    *group = *columns = 1;
-    for (int64_t g = 1; g <= most; g++) {
-        int64_t groups = ceil_div(panels_m, g), pieces = ceil_div(ITEMS_WANTED, groups * others);
-        int64_t c = pieces < panels_n ? panels_n / pieces : 1;
-        double traffic = (double)row_bytes / (double)c + (double)column_bytes / (double)g;
-        bool enough = groups * ceil_div(panels_n, c) * others >= ITEMS_WANTED;
-        if (g > 1 && (!enough || traffic >= best))
-            continue;
-        best = traffic;
-        *group = g;
-        *columns = c;
+    for (int64_t groups = 1; groups <= panels_m; groups++) {
+        const int64_t g = ceil_div(panels_m, groups);
+        for (int64_t c = 1; (g <= most || g == 1) && c <= MOST_COLUMNS && c <= panels_n; c++) {
+            const int64_t pieces = ceil_div(panels_n, c);
+            const double cycles = cycles_of(choice, size, g, c, groups * pieces * others);
+            if (best > 0 && cycles >= best)
+                continue;
+            best = cycles;
+            *group = g;
+            *columns = ceil_div(panels_n, pieces);
+        }
     }
-    *group = ceil_div(panels_m, ceil_div(panels_m, *group)); /* of equal sizes */
-    *columns = ceil_div(panels_n, ceil_div(panels_n, *columns));
 }
 
 int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],
                     uint64_t *values) {
     int64_t m = choice->swapped ? shape->n : shape->m, n = choice->swapped ? shape->m : shape->n, k = shape->k;
-    int64_t panels_m = ceil_div(m, choice->tile_m), panels_n = ceil_div(n, choice->tile_n), group, columns;
+    int64_t panels_m = ceil_div(m, choice->tile_m), panels_n = ceil_div(n, choice->tile_n), group = 1, columns = 1;
     share(choice, blo_dtype_size(shape->dtype), panels_m, panels_n, shape->batch * choice->split, &group, &columns);
     global[0] = (size_t)ceil_div(panels_m, group);
     global[1] = (size_t)ceil_div(panels_n, columns);

@@ -13,8 +13,8 @@
  * Vectors want the long dimension, so that few lanes are padding: where N is small the roles are swapped, rows run
  * along N and lanes along M, and the tile is stored transposed. Each operand is read in one of three ways:
  *   packed      by a kernel that evaluates its expression element by element into panels,
- *               [batch][i / tile][k][i % tile], zero beyond the edge; bytes stay bytes, and are converted as they are
- *               loaded into vectors
+ *               [batch][i / tile][k][i % tile], zero beyond the edge; bytes stay bytes, and are converted panel by
+ *               panel, in a core's cache, or as they are loaded into vectors
  *   along tile  in place: an array whose lines hold the tile's rows (or lanes) at one k
  *   along k     in place: an array whose lines hold all k of one row; a column operand's are turned in registers, a few
  *               k at a time
@@ -51,7 +51,9 @@ typedef struct blo_gemm_choice {
     blo_gemm_way row, column;
     bool bytes;     /* the column operand is u8 */
     bool evaluated; /* the column operand is no array: the kernel evaluates it */
+    int local_k;    /* steps of k of a panel of bytes that are converted at once for all its tiles; 0: in each tile */
     int split;      /* ranges of k */
+    int cores;      /* that share the work */
     int64_t block; /* of k: one panel's tiles are taken this far before the next panel's; sums go on where they stood */
 } blo_gemm_choice;
 

@@ -99,6 +99,14 @@ static void domain_text(const blo_emitter *emitter, const domain *over, blo_text
     blo_text_add(text, emitter->full ? ");\n" : "), (%s)(rest - 1));\n", type);
 }
 
+/* A routine's functions stay apart on CPU devices, whose compilers would else copy all of them into one: the first
+ * start takes a fifth longer then, and the calls no less. */
+static const char *qualifier(const blo_lowering *lowering) {
+    if (!lowering->routine)
+        return "__kernel";
+    return lowering->device->is_cpu ? "static __attribute__((noinline))" : "static";
+}
+
 /* Adds a step that runs the emitter's text (the body of a kernel OVER its elements) on the emitter's arrays. VALUES
  * follow n. */
 static blo_status add_kernel(blo_emitter *emitter, const domain *over, const char *value_parameters, int n_values,
@@ -115,7 +123,7 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
     char name[32];
     snprintf(name, sizeof name, "blo_%016" PRIx64, blo_text_hash(text.data ? text.data : ""));
     blo_helpers_text(&emitter->uses, emitter->width, &full);
-    blo_text_add(&full, "%s void %s(", lowering->routine ? "static" : "__kernel", name);
+    blo_text_add(&full, "%s void %s(", qualifier(lowering), name);
     blo_text_append(&full, &text);
     blo_text_free(&text);
     blo_plan_step *step = full.failed || emitter->failed || emitter->indices.failed ? NULL : blo_lower_step(lowering);

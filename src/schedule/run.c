@@ -40,7 +40,8 @@ static blo_place kept_place(const blo_loop *loop, int i, int k) {
     return slots->n > 0 && slots->slot_of[k] >= 0 ? blo_slots_place(slots, slots->slot_of[k], 0) : (blo_place){0};
 }
 
-blo_status blo_loop_queue(blo_loop *loop, const blo_stage *stage, int slot, int number, int row) {
+/* The inputs of STAGE in TURN. */
+static void place_inputs(blo_loop *loop, const blo_stage *stage, int slot, int number, int row, int turn) {
     for (int i = 0; i < blo_plan_inputs(stage->plan); i++) {
         const blo_source *source = &stage->sources[i];
         blo_place *place = &loop->inputs[i];
@@ -56,8 +57,21 @@ blo_status blo_loop_queue(blo_loop *loop, const blo_stage *stage, int slot, int 
         case BLO_SOURCE_STEP: *place = (blo_place){loop->numbers, (uint64_t)number * sizeof(int32_t)}; break;
         case BLO_SOURCE_KEPT: *place = kept_place(loop, source->index, row); break;
         }
+        place->offset += (uint64_t)turn * source->turn_bytes;
     }
-    return blo_plan_enqueue(stage->plan, loop->inputs, loop->outputs, loop->scratch);
+}
+
+blo_status blo_loop_queue(blo_loop *loop, const blo_stage *stage, int slot, int number, int row) {
+    blo_status status = BLO_OK;
+    for (int turn = 0; status == BLO_OK && (turn == 0 || turn < stage->turns); turn++) {
+        if (!stage->ends || stage->ends[turn] > row) {
+            place_inputs(loop, stage, slot, number, row, turn);
+            status = blo_plan_enqueue(stage->plan, loop->inputs, loop->outputs, loop->scratch);
+        }
+        for (int i = 0; i < blo_plan_outputs(stage->plan); i++)
+            loop->outputs[i].offset += blo_plan_output_bytes(stage->plan, i);
+    }
+    return status;
 }
 
 blo_status blo_loop_queue_step(blo_loop *loop, const blo_stage *steps, int k, int level) {

@@ -27,12 +27,16 @@ typedef struct blo_source {
     int index;
     blo_place place;
     uint64_t row_bytes;
+    uint64_t turn_bytes; /* of a stage in turns: from one turn's part to the next; 0: all read the same */
 } blo_source;
 
-/* A plan with the sources of its inputs (blo_plan_inputs of them). Both are borrowed. */
+/* A plan with the sources of its inputs (blo_plan_inputs of them). A stage may be queued in turns, each on a part of
+ * its inputs; the parts of an output lie one after another. All is borrowed. */
 typedef struct blo_stage {
     blo_plan *plan;
     const blo_source *sources;
+    int turns;       /* 0: one */
+    const int *ends; /* [turns], of an adjoint: that of step k is queued for turns whose end is above k; NULL: all */
 } blo_stage;
 
 /* A step may keep arrays beside its new state (what its adjoint would else compute again). They stand in one order,
@@ -101,6 +105,9 @@ blo_status blo_loop_rewind(blo_loop *loop, const blo_stage *steps, int k, blo_pl
 
 /* Where to write carry array I before a sweep, and where it lies after. */
 blo_place blo_loop_carry(blo_loop *loop, int i);
+
+/* Queues zeros for all carries, those that the next adjoint writes too: a turn that it skips leaves them so. */
+blo_status blo_loop_clear_carries(blo_loop *loop);
 
 /* Queues a check of all carries, each of DTYPE and written by the caller or a sweep before, for NaN and infinity: one
  * launch. */

@@ -95,6 +95,11 @@ blo_place blo_loop_carry(blo_loop *loop, int i) {
     return (blo_place){loop->carry[loop->now], loop->carry_offsets[i]};
 }
 
+blo_status blo_loop_clear_carries(blo_loop *loop) {
+    blo_status status = blo_buffer_zero(loop->context, loop->carry[0], 0, (size_t)loop->carry_bytes);
+    return status == BLO_OK ? blo_buffer_zero(loop->context, loop->carry[1], 0, (size_t)loop->carry_bytes) : status;
+}
+
 blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag) {
     return blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0, loop->carry_bytes / blo_dtype_size(dtype),
                           tag);

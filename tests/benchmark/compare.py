@@ -157,10 +157,10 @@ def measure(folder, programs, rounds, seconds, tolerance=TOLERANCE, lock=None, l
                 break  # the others solve what it writes
         first = programs[0]
         for program in programs[1:]:
-            a, b = firsts[first.who], firsts[program.who]
+            a, b = firsts.get(first.who), firsts.get(program.who)
             if a and b:
                 result["same"][program.who] = agreement(folder, first.who, a, program.who, b, tolerance)
-        running = [p for p in programs if firsts[p.who] and result["same"].get(p.who, {"same": True})["same"]]
+        running = [p for p in programs if firsts.get(p.who) and result["same"].get(p.who, {"same": True})["same"]]
         longest = 0.0
         while first in running and len(kept[first.who]) < rounds and time.monotonic() + longest < until:
             start = time.monotonic()

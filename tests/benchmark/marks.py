@@ -1,6 +1,7 @@
 """What a workload is held against: one line of the table of marks each. A mark is no test; nothing fails where it is not reached. Knows nothing of how
 rows came about (run.py), nor of how they are shown (report.py)."""
 from compare import median
+from workloads import CONVOLUTIONS, convolution_name
 
 
 def seconds(rows, workload, who, key):
@@ -69,6 +70,11 @@ def product_marks(rows):
     return found
 
 
+def convolution_marks(rows):
+    return [Mark(f"3x3 convolution, {name}", "PyTorch", against(rows, "convolutions", "torch", name), 1.0)
+            for name in (convolution_name(*one) for one in CONVOLUTIONS) if rows.get("convolutions")]
+
+
 def compared_marks(rows, workload, work, key, higher, jax):
     return [Mark(work, label, against(rows, workload, who, key), least)
             for who, label, least in (("higher", "higher", higher), ("jax", "JAX", jax)) if least]
@@ -115,7 +121,7 @@ def above_interval(rows, workload):
 
 
 def all_marks(rows, all_products):
-    found = product_marks(rows) + work_marks(rows)
+    found = product_marks(rows) + convolution_marks(rows) + work_marks(rows)
     found.append(Mark("MLP, T = 1000 within 256 MiB", "of the time per step of T = 100 with everything kept",
                       ratio(per_step(rows, "mlp-1000-256M"), per_step(rows, "mlp-100")), 1.5, at_most=True, unit=""))
     for workload, label in (("numerical", "numerical, T = 40"), ("feature-weights", "feature weights, T = 50")):

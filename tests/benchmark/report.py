@@ -148,6 +148,24 @@ def products_section(rows):
                     "of the measured peak"), body)]
 
 
+def convolutions_section(rows):
+    row, body, top = rows.get("convolutions", {}), [], peak_rate(rows)
+    for n, channels, side, form in workloads.CONVOLUTIONS:
+        name, flops = workloads.convolution_name(n, channels, side, form), 2.0 * n * side * side * 64 * channels * 9
+        rate = {who: flops / s for who in ("ours", "torch") if (s := seconds(rows, "convolutions", who, name))}
+        if "ours" in rate:
+            body.append((f"{n} x {channels} x {side}x{side}", form, f"{rate['ours'] / 1e9:.0f}", f"{rate['torch'] / 1e9:.0f}" if "torch" in rate else "-",
+                         times_as_fast(ratio(rate["ours"], rate.get("torch"))), f"{100 * rate['ours'] / top:.0f} %" if top else "-"))
+    if not body:
+        return []
+    said = "; ".join(f"{NAMES[who]} {agreement(one)}" for who, one in row.get("same", {}).items())
+    return ["## Convolutions", "", "GFLOP/s of ConvNet-4's 3x3 convolutions of 64 outputs in float, medians; an image's products with the zeros around it count, "
+            "whether they are computed or left out (which can make more than the peak). Ours have images channels last, as between layers, and whatever is "
+            "packed is packed each time; PyTorch (oneDNN) the faster of channels first and channels last. Largest differences from ours, as a share of the "
+            f"largest magnitude, before anything was timed: {said}.", "",
+            *table(("images x channels x size", "form", "clbilevel", "PyTorch", "clbilevel / PyTorch", "of the measured peak"), body)]
+
+
 def work_table(rows, names, keys=None):
     body = []
     for name in names:
@@ -306,7 +324,7 @@ def write(folder, data):
     if not rows:
         return
     lines = ["# Performance", "", METHOD, "", *warnings(rows),
-             *machine_section(data.get("machine", {}), rows), *marks_section(rows), *limits_section(rows), *products_section(rows),
+             *machine_section(data.get("machine", {}), rows), *marks_section(rows), *limits_section(rows), *products_section(rows), *convolutions_section(rows),
              *work_section(rows, "Hyper-cleaning", "Products alone: the time that the work's matrix products would take, each at the best rate anybody reached on "
                            "its shape above, and the sweep's as if every step's intermediates had been kept.",
                            ("linear", "mlp-20", "mlp-100", "mlp-100-fifth", "mlp-1000-256M")),

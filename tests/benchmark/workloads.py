@@ -164,6 +164,26 @@ def few_shot_workloads():
     ]
 
 
+CONVOLVED = (75, 80, 400)  # images
+CONVOLUTIONS = [(n, channels, side, form) for n in CONVOLVED for channels, side in ((1, 28), (64, 14), (64, 7), (64, 3))
+                for form in ("output", "to the image", "to the weight")]
+
+
+def convolution_name(n, channels, side, form):
+    """The name of its time."""
+    return f"{n} x {channels} x {side}x{side}, {form}"
+
+
+def convolutions():
+    arguments = (",".join(map(str, CONVOLVED)),)
+
+    def programs(place, rows):
+        del rows
+        return [place.ours("ours", "bench_convolutions", *arguments)] + [p for p in (place.peer("torch", "convolutions_torch.py", *arguments),) if p]
+
+    return Workload("convolutions", "ConvNet-4's 3x3 convolutions, 64 outputs, three forms", programs, group="limits")
+
+
 def omniglot_workloads():
     """Shown equal in double, timed in float."""
     return [
@@ -196,6 +216,7 @@ def all_workloads():
     return [
         Workload("peak", "What the device can do at most", lambda place, rows: [place.ours("ours", "bench_peak")], rounds=7, seconds=60, group="limits"),
         Workload("products", "Products at the workloads' shapes", runner="products", group="limits"),
+        convolutions(),
         *cleaning_workloads(),
         *small_workloads(),
         *few_shot_workloads(),

@@ -107,6 +107,7 @@ typedef struct task_case {
 
 typedef struct scene {
     const task_case *kind;
+    bool turns; /* tasks run in turns, whatever the size of their arrays */
     blo_context *context;
     blo_model *upper, *lower;
     double *images[2];   /* [TASKS][TRAIN or VALIDATE][CHANNELS][SIDE][SIDE] */

@@ -5,7 +5,7 @@
 
 #include "../support.h"
 
-enum { EXAMPLES = 150, FEATURES = 300, CLASSES = 10, STEPS = 12, BATCH = 60, ITERATIONS = 5 };
+enum { EXAMPLES = 150, FEATURES = 300, CLASSES = 10, STEPS = 12, BATCH = 60, ITERATIONS = 5, MOST_TASKS = 3 };
 
 /* --- allocations --- */
 
@@ -36,6 +36,7 @@ void *__wrap_realloc(void *old, size_t size) { /* to a size that it has already:
 /* --- the problem: images of bytes, softmax regression, one weight per example --- */
 
 typedef struct scene {
+    int tasks; /* at once, each of as many examples less */
     blo_context *context;
     blo_model *upper, *lower;
     blo_tensor *train_data, *train_target, *validate_data, *validate_target, *batch;
@@ -90,24 +91,27 @@ static void make_data(scene *x, uint64_t seed, blo_tensor **data, blo_tensor **t
         bytes[i] = (uint8_t)((next_number(&seed) + 1.0) * 127.0);
     for (int i = 0; i < EXAMPLES; i++)
         classes[i] = i % CLASSES;
-    MUST(x->context, blo_tensor_create(x->context, BLO_UINT8, 2, (const int64_t[]){EXAMPLES, FEATURES}, bytes, data));
-    MUST(x->context, blo_tensor_create(x->context, BLO_INT32, 1, (const int64_t[]){EXAMPLES}, classes, target));
+    const int one = x->tasks == 1;
+    const int64_t shape[] = {x->tasks, EXAMPLES / x->tasks, FEATURES};
+    MUST(x->context, blo_tensor_create(x->context, BLO_UINT8, 3 - one, shape + one, bytes, data));
+    MUST(x->context, blo_tensor_create(x->context, BLO_INT32, 2 - one, shape + one, classes, target));
 }
 
-static void open_scene(scene *x, const blo_lower_options *options, bool batches) {
+static void open_scene(scene *x, const blo_lower_options *options, bool batches, int tasks) {
     blo_optimizer_options adam, sgd;
-    *x = (scene){.context = open_context(3)};
+    *x = (scene){.context = open_context(3), .tasks = tasks};
     blo_optimizer_options_default(&adam, BLO_ADAM);
     blo_optimizer_options_default(&sgd, BLO_SGD);
     MUST(x->context, blo_model_create(x->context, BLO_FLOAT, &x->upper));
     MUST(x->context, blo_model_create(x->context, BLO_FLOAT, &x->lower));
-    MUST(x->context, blo_model_add(x->upper, "x", 1, (const int64_t[]){EXAMPLES}));
+    MUST(x->context, blo_model_add(x->upper, "x", 1, (const int64_t[]){EXAMPLES / tasks}));
     MUST(x->context, blo_model_add_linear(x->lower, "layer", FEATURES, CLASSES));
     blo_model_set_forward(x->lower, forward, NULL);
     make_data(x, 1, &x->train_data, &x->train_target);
     make_data(x, 2, &x->validate_data, &x->validate_target);
     MUST(x->context, blo_lower_solver_create(batches ? batch_loss : lower_loss, upper_loss, NULL, x->upper, x->lower,
                                              options, &x->solver));
+    MUST(x->context, blo_lower_solver_set_tasks(x->solver, tasks));
     MUST(x->context, blo_iapttgm_create(upper_loss, NULL, x->upper, x->lower, &x->method));
     MUST(x->context, blo_optimizer_create(x->upper, &adam, &x->step_x));
     MUST(x->context, blo_optimizer_create(x->lower, &sgd, &x->step_z));
@@ -137,8 +141,8 @@ static void close_scene(scene *x) {
  * since Check allocates. */
 static blo_status iterate(scene *x, int iteration, uint64_t *waits) {
     int32_t rows[STEPS * BATCH];
-    int max_loss_iter = 0;
-    double loss = 0, right = 0;
+    int max_loss_iter[MOST_TASKS] = {0};
+    double loss[MOST_TASKS] = {0}, right[MOST_TASKS] = {0};
     for (int i = 0; i < STEPS * BATCH; i++)
         rows[i] = (i * 7 + iteration) % EXAMPLES;
     blo_status status = blo_model_zero_gradients(x->upper);
@@ -149,25 +153,26 @@ static blo_status iterate(scene *x, int iteration, uint64_t *waits) {
     *waits = statistics_of(x->context).waits;
     if (status == BLO_OK)
         status = blo_lower_optimize(x->solver, x->train_data, x->train_target, x->validate_data, x->validate_target,
-                                    &x->trajectory, &max_loss_iter);
+                                    &x->trajectory, max_loss_iter);
     *waits = statistics_of(x->context).waits - *waits;
-    max_loss_iter = 1 + iteration % STEPS; /* a sweep of another length each time */
+    for (int task = 0; task < x->tasks; task++) /* a sweep of another length each time */
+        max_loss_iter[task] = 1 + iteration * (1 + task) % STEPS;
     if (status == BLO_OK)
         status = blo_iapttgm_compute_gradients(x->method, x->validate_data, x->validate_target, x->trajectory,
-                                               &max_loss_iter, &loss);
+                                               max_loss_iter, loss);
     if (status == BLO_OK)
         status =
-            blo_trajectory_evaluate(x->trajectory, STEPS, accuracy, NULL, x->validate_data, x->validate_target, &right);
+            blo_trajectory_evaluate(x->trajectory, STEPS, accuracy, NULL, x->validate_data, x->validate_target, right);
     if (status == BLO_OK)
         status = blo_optimizer_step(x->step_x);
     return status == BLO_OK ? blo_optimizer_step(x->step_z) : status;
 }
 
 /* MOST: bindings per launch. */
-static void stays_idle(const blo_lower_options *options, bool batches, double most) {
+static void stays_idle(const blo_lower_options *options, bool batches, int tasks, double most) {
     scene x;
     uint64_t waits;
-    open_scene(&x, options, batches);
+    open_scene(&x, options, batches, tasks);
     MUST(x.context, iterate(&x, 0, &waits));
     for (int i = 1; i < ITERATIONS; i++) {
         blo_statistics before = statistics_of(x.context);
@@ -197,14 +202,14 @@ static blo_lower_options options_of(void) {
 
 START_TEST(a_plain_loop) {
     blo_lower_options options = options_of();
-    stays_idle(&options, false, 3);
+    stays_idle(&options, false, 1, 3);
 }
 END_TEST
 
 START_TEST(an_adam_loop_of_minibatches) {
     blo_lower_options options = options_of();
     blo_optimizer_options_default(&options.optimizer, BLO_ADAM);
-    stays_idle(&options, true, 3);
+    stays_idle(&options, true, 1, 3);
 }
 END_TEST
 
@@ -212,9 +217,17 @@ START_TEST(a_loop_within_a_budget_and_warm_started) {
     blo_lower_options options = options_of();
     options.initialization_auxiliary = false;
     options.warm_start = true;
-    stays_idle(&options, false, 3);
+    stays_idle(&options, false, 1, 3);
     options.memory_budget = 600000;
-    stays_idle(&options, false, 3);
+    stays_idle(&options, false, 1, 3);
+}
+END_TEST
+
+START_TEST(several_tasks) {
+    blo_lower_options options = options_of();
+    stays_idle(&options, false, MOST_TASKS, 3);
+    options.memory_budget = 1200000;
+    stays_idle(&options, false, MOST_TASKS, 3);
 }
 END_TEST
 
@@ -225,6 +238,7 @@ int main(void) {
     tcase_add_test(tests, a_plain_loop);
     tcase_add_test(tests, an_adam_loop_of_minibatches);
     tcase_add_test(tests, a_loop_within_a_budget_and_warm_started);
+    tcase_add_test(tests, several_tasks);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */

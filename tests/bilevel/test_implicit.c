@@ -112,7 +112,8 @@ static void conjugate_gradients(solver *s, const double *b, double *solution, do
     const double zeros[N] = {0};
     double rr = 0.0;
     blo_place places[N_STATE];
-    const blo_stage step = {s->step, s->step_sources}, observe = {s->observe, s->observe_sources};
+    const blo_stage step = {.plan = s->step, .sources = s->step_sources},
+                    observe = {.plan = s->observe, .sources = s->observe_sources};
     for (int i = 0; i < N; i++)
         rr += b[i] * b[i];
     write_state(s, 0, zeros, sizeof zeros);

@@ -114,7 +114,7 @@ static void budgets_agree(blo_context *context, blo_dtype dtype, int k) {
     ck_assert_int_eq(all.report.snapshots, STEPS + 1);
     ck_assert_int_eq(all.report.kept_steps, STEPS);
     bool nothing_kept = false, partly_kept = false, thinned = false;
-    for (uint64_t budget = 100000; budget < 6000000; budget += budget / 8) {
+    for (uint64_t budget = 100000; budget < 6000000; budget += budget / 32) {
         blo_status status = run(&p, budget, k, &some);
         if (status == BLO_ERROR_BUDGET)
             continue;

@@ -168,6 +168,25 @@ static void close_problem(problem *t) {
     }
 }
 
+/* Where element I of [N,C,…], C CHANNELS of PIXELS each, lies with the channels last. */
+static int64_t place_last(int64_t i, int64_t channels, int64_t pixels) {
+    return (i / (channels * pixels) * pixels + i % pixels) * channels + i / pixels % channels;
+}
+
+/* The host's copy of operand WHICH, from channels last. */
+static void channels_first(problem *t, int which) {
+    const geometry *g = &t->g;
+    const int64_t channels = which == 0 ? g->c : g->o, pixels = which == 0 ? g->h * g->w : g->p * g->q,
+                  count = g->n * channels * pixels;
+    if (which == 1) /* the weight lies as it always does */
+        return;
+    double *turned = malloc((size_t)count * sizeof *turned + 8);
+    for (int64_t i = 0; i < count; i++)
+        turned[i] = t->host[which][place_last(i, channels, pixels)];
+    free(t->host[which]);
+    t->host[which] = turned;
+}
+
 static void compare(const problem *t, int form, const double *wanted, int64_t count, double terms) {
     static const char *const names[3] = {"conv2d", "conv2d_input", "conv2d_weight"};
     const geometry *g = &t->g;
@@ -175,8 +194,10 @@ static void compare(const problem *t, int form, const double *wanted, int64_t co
     must(blo_tensor_download(t->out[form], got, blo_tensor_bytes(t->out[form])));
     /* terms of at most 1, rounded as often */
     double limit = (t->dtype == BLO_DOUBLE ? 2.3e-16 : 1.2e-7) * (terms + 4) * (terms + 4);
+    const int64_t channels = form == 0 ? g->o : g->c, pixels = form == 0 ? g->p * g->q : g->h * g->w;
     for (int64_t i = 0; i < count; i++) {
-        double value = t->dtype == BLO_DOUBLE ? ((double *)got)[i] : (double)((float *)got)[i];
+        const int64_t at = t->last && form != 2 ? place_last(i, channels, pixels) : i;
+        double value = t->dtype == BLO_DOUBLE ? ((double *)got)[at] : (double)((float *)got)[at];
         ck_assert_msg(fabs(value - wanted[i]) <= limit,
                       "%s %s of [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "], weight [%" PRId64 ",,%" PRId64
                       ",%" PRId64 "], stride %" PRId64 ",%" PRId64 " padding %" PRId64 ",%" PRId64 " dilation %" PRId64
@@ -188,24 +209,51 @@ static void compare(const problem *t, int form, const double *wanted, int64_t co
     free(got);
 }
 
+static void check_forms(geometry g, blo_dtype dtype, bool expressions, bool last) {
+    problem t;
+    open_problem(&t, g, dtype, expressions, last, 7);
+    run_problem(&t, 3);
+    int64_t counts[3] = {g.n * g.o * g.p * g.q, g.n * g.c * g.h * g.w, g.o * (g.c / g.groups) * g.r * g.s};
+    double *sums[3];
+    for (int i = 0; i < 3; i++)
+        sums[i] = calloc((size_t)counts[i] + 1, sizeof(double));
+    for (int i = 0; i < 3 && last; i++)
+        channels_first(&t, i);
+    reference(&g, sums[0], t.host[0], sums[1], t.host[1], sums[2], t.host[2]);
+    double terms[3] = {(double)(g.c / g.groups * g.r * g.s), (double)(g.o / g.groups * g.r * g.s),
+                       (double)(g.n * g.p * g.q)};
+    for (int i = 0; i < 3; i++) {
+        compare(&t, i, sums[i], counts[i], terms[i]);
+        free(sums[i]);
+    }
+    close_problem(&t);
+}
+
 START_TEST(kernels_match) {
-    for (int round = 0; round < ROUNDS; round++) {
-        problem t;
-        geometry g = draw_geometry();
-        open_problem(&t, g, _i ? BLO_DOUBLE : BLO_FLOAT, round % 3 == 1, false, 7);
-        run_problem(&t, 3);
-        int64_t counts[3] = {g.n * g.o * g.p * g.q, g.n * g.c * g.h * g.w, g.o * (g.c / g.groups) * g.r * g.s};
-        double *sums[3];
-        for (int i = 0; i < 3; i++)
-            sums[i] = calloc((size_t)counts[i] + 1, sizeof(double));
-        reference(&g, sums[0], t.host[0], sums[1], t.host[1], sums[2], t.host[2]);
-        double terms[3] = {(double)(g.c / g.groups * g.r * g.s), (double)(g.o / g.groups * g.r * g.s),
-                           (double)(g.n * g.p * g.q)};
-        for (int i = 0; i < 3; i++) {
-            compare(&t, i, sums[i], counts[i], terms[i]);
-            free(sums[i]);
-        }
-        close_problem(&t);
+    for (int round = 0; round < ROUNDS; round++)
+        check_forms(draw_geometry(), _i ? BLO_DOUBLE : BLO_FLOAT, round % 3 == 1, false);
+}
+END_TEST
+
+/* What random geometries seldom are: layers of networks, of few input channels, of lines that one tile holds, of images
+ * that one tile holds. */
+static const geometry networks[] = {
+    {.n = 2, .c = 1, .h = 17, .w = 17, .o = 32, .r = 3, .s = 3, .stride = {1, 1}, .padding = {1, 1}, .groups = 1},
+    {.n = 2, .c = 4, .h = 9, .w = 11, .o = 64, .r = 3, .s = 2, .stride = {1, 2}, .padding = {1, 0}, .groups = 2},
+    {.n = 3, .c = 32, .h = 14, .w = 14, .o = 32, .r = 3, .s = 3, .stride = {1, 1}, .padding = {1, 1}, .groups = 1},
+    {.n = 3, .c = 32, .h = 3, .w = 3, .o = 48, .r = 3, .s = 3, .stride = {1, 1}, .padding = {1, 1}, .groups = 1},
+    {.n = 3, .c = 32, .h = 7, .w = 5, .o = 32, .r = 3, .s = 5, .stride = {2, 1}, .padding = {1, 2}, .groups = 2},
+    {.n = 2, .c = 16, .h = 2, .w = 2, .o = 32, .r = 5, .s = 5, .stride = {1, 1}, .padding = {2, 2}, .groups = 1},
+};
+
+START_TEST(layers_match) {
+    for (size_t i = 0; i < sizeof networks / sizeof networks[0]; i++) {
+        geometry g = networks[i];
+        g.dilation[0] = g.dilation[1] = 1;
+        g.p = windows(g.h, g.r, g.stride[0], g.padding[0], 1);
+        g.q = windows(g.w, g.s, g.stride[1], g.padding[1], 1);
+        check_forms(g, _i ? BLO_DOUBLE : BLO_FLOAT, false, true);
+        check_forms(g, _i ? BLO_DOUBLE : BLO_FLOAT, true, false);
     }
 }
 END_TEST
@@ -260,6 +308,7 @@ static int run_tests(void) {
     printf("seed %" PRIu64 "\n", random_state);
     tcase_set_timeout(kernels, 300);
     tcase_add_loop_test(kernels, kernels_match, 0, 2);
+    tcase_add_loop_test(kernels, layers_match, 0, 2);
     suite_add_tcase(suite, kernels);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */

@@ -166,14 +166,16 @@ static void check_pair(const scene *x, blo_place s_place, blo_place m_place, con
 }
 
 static blo_status run(const scene *x, blo_loop *loop, bool every) {
-    const blo_stage step = {x->step, x->step_sources}, observe = {x->observe, x->observe_sources};
+    const blo_stage step = {.plan = x->step, .sources = x->step_sources},
+                    observe = {.plan = x->observe, .sources = x->observe_sources};
     blo_status status = write_pair(x, blo_loop_begin(loop, 0), blo_loop_begin(loop, 1), &x->states[0]);
     return status == BLO_OK ? blo_loop_run(loop, &step, &observe, every) : status;
 }
 
 /* Carries start as ones. */
 static blo_status sweep(const scene *x, blo_loop *loop, int k) {
-    const blo_stage step = {x->step, x->step_sources}, adjoint = {x->adjoint, x->adjoint_sources};
+    const blo_stage step = {.plan = x->step, .sources = x->step_sources},
+                    adjoint = {.plan = x->adjoint, .sources = x->adjoint_sources};
     host_state ones;
     for (int i = 0; i < S; i++)
         ones.s[i] = 1;
@@ -184,7 +186,7 @@ static blo_status sweep(const scene *x, blo_loop *loop, int k) {
 }
 
 static void check_state(const scene *x, blo_loop *loop, int k) {
-    const blo_stage step = {x->step, x->step_sources};
+    const blo_stage step = {.plan = x->step, .sources = x->step_sources};
     blo_place places[2];
     MUST(x->context, blo_loop_state(loop, &step, k, places));
     check_pair(x, places[0], places[1], &x->states[k], "state", k);

@@ -7,7 +7,7 @@ enum { LEAST_SLOTS = 3, SLOT_BYTES = 512, MORE_CALLS_THAN_THERE_ARE = 2000 };
 
 /* A run, an early state, a sweep; the first failure ends it. */
 static blo_status use(const scene *x, blo_loop *loop, int k) {
-    const blo_stage step = {x->step, x->step_sources};
+    const blo_stage step = {.plan = x->step, .sources = x->step_sources};
     blo_place places[2];
     blo_status status = run(x, loop, true);
     if (status == BLO_OK)
@@ -71,7 +71,7 @@ START_TEST(a_loop_that_has_not_run_has_no_states) {
     blo_loop *loop = NULL;
     blo_place places[2];
     open_scene(&x);
-    const blo_stage step = {x.step, x.step_sources};
+    const blo_stage step = {.plan = x.step, .sources = x.step_sources};
     MUST(x.context, make_loop(&x, 0, &loop));
     ck_assert_int_eq(blo_loop_state(loop, &step, 3, places), BLO_ERROR_STATE);
     ck_assert_int_eq(sweep(&x, loop, 3), BLO_ERROR_STATE);

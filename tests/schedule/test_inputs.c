@@ -98,7 +98,8 @@ START_TEST(only_carries_are_checked_for_nans) {
     MUST(x.context, sweep(&x, loop, STEPS));
     check_carry(&x, loop, STEPS);
     for (int i = 0; i < 2; i++) {
-        const blo_stage step = {x.step, x.step_sources}, adjoint = {x.adjoint, x.adjoint_sources};
+        const blo_stage step = {.plan = x.step, .sources = x.step_sources},
+                        adjoint = {.plan = x.adjoint, .sources = x.adjoint_sources};
         blo_place place = blo_loop_carry(loop, i);
         MUST(x.context, blo_buffer_write(x.context, (blo_buffer *)(uintptr_t)place.buffer,
                                          place.offset + (i == 0 ? S - 1u : M - 1u) * sizeof nan, sizeof nan, &nan));

@@ -123,9 +123,9 @@ static void make_stages(trial *t) {
     memset(t->adjoint, 0, sizeof t->adjoint);
     for (int level = 0; level <= LEVELS; level++) { /* what is not named must not be looked at */
         if (steps[level])
-            t->step[level] = (blo_stage){t->x->step[level], t->x->step_sources};
+            t->step[level] = (blo_stage){.plan = t->x->step[level], .sources = t->x->step_sources};
         if (adjoints[level])
-            t->adjoint[level] = (blo_stage){t->x->adjoint[level], t->x->adjoint_sources};
+            t->adjoint[level] = (blo_stage){.plan = t->x->adjoint[level], .sources = t->x->adjoint_sources};
     }
 }
 

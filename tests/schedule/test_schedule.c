@@ -65,7 +65,8 @@ static void check_place(blo_place place, const double *wanted, const char *what,
 }
 
 static void sweep_and_check(blo_loop *loop, const scene *s, double states[][N], int k) {
-    const blo_stage step = {s->step, s->step_sources}, adjoint = {s->adjoint, s->adjoint_sources};
+    const blo_stage step = {.plan = s->step, .sources = s->step_sources},
+                    adjoint = {.plan = s->adjoint, .sources = s->adjoint_sources};
     double a[N];
     for (int i = 0; i < N; i++)
         a[i] = 1 + i;
@@ -103,7 +104,8 @@ static blo_loop *open_loop(const scene *s, int steps, int slots, blo_status want
 
 static void run_and_check(const scene *s, int steps, int slots, int k) {
     static double states[MOST_STEPS + 1][N];
-    const blo_stage step = {s->step, s->step_sources}, observe = {s->observe, s->observe_sources};
+    const blo_stage step = {.plan = s->step, .sources = s->step_sources},
+                    observe = {.plan = s->observe, .sources = s->observe_sources};
     blo_loop_report report;
     double observed[MOST_STEPS];
     blo_loop *loop = open_loop(s, steps, slots, BLO_OK);
@@ -154,7 +156,8 @@ END_TEST
  * of STRIDE steps; 0: whole. Returns the steps recomputed. */
 static uint64_t sweep_in_pieces(const scene *s, int steps, int slots, int k, int stride) {
     static double states[MOST_STEPS + 1][N];
-    const blo_stage step = {s->step, s->step_sources}, adjoint = {s->adjoint, s->adjoint_sources};
+    const blo_stage step = {.plan = s->step, .sources = s->step_sources},
+                    adjoint = {.plan = s->adjoint, .sources = s->adjoint_sources};
     double a[N];
     blo_loop_report report;
     blo_place place;
@@ -219,7 +222,8 @@ START_TEST(rows_are_observed) {
                                     .observed = BLO_DOUBLE,
                                     .n_observed = N,
                                     .scratch_bytes = 4096};
-    const blo_stage step = {s.step, s.step_sources}, observe = {opposite, s.observe_sources};
+    const blo_stage step = {.plan = s.step, .sources = s.step_sources},
+                    observe = {.plan = opposite, .sources = s.observe_sources};
     MUST(blo_loop_create(context, &layout, &loop));
     iterate(ROWS_STEPS, states);
     for (int every = 1; every >= 0; every--) {
