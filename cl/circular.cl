@@ -28,26 +28,19 @@ static inline REAL NAME_turned(const REAL x, const INT turns) {
     r = fma(-whole, CC(HALF_PI_LOW), r);
     const INT quarter = TO_INT(t) + turns; /* MAGIC's own bits are a multiple of 4 */
     const REAL z = r * r, half_z = CC(0.5) * z, less = CC(1.0) - half_z;
+    const REAL zz = z * z; /* the series in pairs of terms, which need not wait for each other */
 #if WIDE
-    REAL s = C(1.0 / 355687428096000), c = C(1.0 / 20922789888000);
-    s = fma(s, z, C(-1.0 / 1307674368000));
-    c = fma(c, z, C(-1.0 / 87178291200));
-    s = fma(s, z, C(1.0 / 6227020800));
-    c = fma(c, z, C(1.0 / 479001600));
-    s = fma(s, z, C(-1.0 / 39916800));
-    c = fma(c, z, C(-1.0 / 3628800));
-    s = fma(s, z, C(1.0 / 362880));
-    c = fma(c, z, C(1.0 / 40320));
+    const REAL zzzz = zz * zz;
+    const REAL s_high = fma(zz, fma(z, C(1.0 / 355687428096000), C(-1.0 / 1307674368000)), fma(z, C(1.0 / 6227020800), C(-1.0 / 39916800)));
+    const REAL s_low = fma(zz, fma(z, C(1.0 / 362880), C(-1.0 / 5040)), fma(z, C(1.0 / 120), C(-1.0 / 6)));
+    const REAL c_high = fma(zz, C(1.0 / 20922789888000), fma(z, C(-1.0 / 87178291200), C(1.0 / 479001600)));
+    const REAL c_low = fma(zz, fma(z, C(-1.0 / 3628800), C(1.0 / 40320)), fma(z, C(-1.0 / 720), C(1.0 / 24)));
+    const REAL s = fma(zzzz, s_high, s_low), c = fma(zzzz, c_high, c_low);
 #else
-    REAL s = C(2.7557319e-6), c = C(-2.7557319e-7); /* 1/9!, -1/10! */
-    c = fma(c, z, C(2.4801587e-5));
+    const REAL s = fma(zz, fma(z, C(2.7557319e-6), C(-1.9841270e-4)), fma(z, C(8.3333333e-3), C(-1.6666667e-1)));
+    const REAL c = fma(zz, fma(z, C(-2.7557319e-7), C(2.4801587e-5)), fma(z, C(-1.3888889e-3), C(4.1666667e-2)));
 #endif
-    s = fma(s, z, CC(-1.9841269841269841e-4)); /* -1/7! */
-    c = fma(c, z, CC(-1.3888888888888889e-3)); /* -1/6! */
-    s = fma(s, z, CC(8.3333333333333333e-3));
-    c = fma(c, z, CC(4.1666666666666667e-2));
-    s = fma(s, z, CC(-1.6666666666666667e-1));
-    const REAL sine = fma(r * z, s, r), cosine = less + fma(z * z, c, (CC(1.0) - less) - half_z);
+    const REAL sine = fma(r * z, s, r), cosine = less + fma(zz, c, (CC(1.0) - less) - half_z);
     const REAL result = (quarter & (INT)1) != (INT)0 ? cosine : sine;
     return (quarter & (INT)2) != (INT)0 ? -result : result;
 }
