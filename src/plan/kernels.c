@@ -8,11 +8,14 @@
 #include <string.h>
 
 enum {
-    SERIAL_LENGTH = 256,  /* a reduction up to this long is one loop */
-    CHUNK = 128,          /* elements of one partial sum */
-    MANY_OUTER = 4096,    /* with as many results there is work enough without partial sums */
-    MAX_PARTIALS = 65536, /* partial results of one reduction */
-    STORED_OUTPUTS = 3,   /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
+    SERIAL_LENGTH = 256,   /* a reduction up to this long is one loop */
+    CHUNK = 128,           /* elements of one partial sum */
+    MANY_OUTER = 4096,     /* with as many results there is work enough without partial sums */
+    MAX_PARTIALS = 65536,  /* partial results of one reduction */
+    TEAM = 128,            /* items that sum one range together where they share local memory; a power of 2 */
+    TEAM_RANGE = 8 * TEAM, /* elements of such a range, at least, if there are several */
+    TEAMS = 512,           /* ranges in all, as far as that goes */
+    STORED_OUTPUTS = 3,    /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
     STORED_BY_PRODUCTS = 1,
     COPIED_OUTPUTS = 40 /* arrays that one kernel of copies writes */
 };
@@ -25,9 +28,12 @@ static size_t group_size(const blo_lowering *lowering, uint64_t items) {
 }
 
 /* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along
- * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. */
+ * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. TEAM above 0: a work-group of so many items
+ * for each element; "member" is an item's place in it, "t" a value of SHARED for each in local memory. */
 typedef struct domain {
     int64_t outer, extent;
+    int team;
+    blo_dtype shared;
 } domain;
 
 static uint64_t items_of(const domain *over, int width) {
@@ -65,6 +71,11 @@ static void start_emitter(blo_emitter *emitter, blo_lowering *lowering, int grou
 static void domain_text(const blo_emitter *emitter, const domain *over, blo_text *text) {
     const int width = emitter->width;
     const char *item = width == 1 ? "g" : "item";
+    if (over->team) {
+        blo_text_add(text, "__local %s t[%d];\nconst uint g = get_group_id(0), member = get_local_id(0);\n{\n",
+                     blo_type_name(over->shared), over->team);
+        return;
+    }
     if (emitter->lowering->routine)
         blo_text_add(text, "for (uint %s = BLO_LANE; %s < n; %s += BLO_LANES) {\n", item, item, item);
     else
@@ -128,8 +139,9 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
     step->arguments[step->n_arguments++] = (blo_plan_argument){.value = items};
     for (int i = 0; i < n_values; i++)
         step->arguments[step->n_arguments++] = (blo_plan_argument){.value = values[i]};
-    step->local[0] = group_size(lowering, items);
-    step->global[0] = (items + step->local[0] - 1) / step->local[0] * step->local[0];
+    step->local[0] = over->team ? (size_t)over->team : group_size(lowering, items);
+    step->global[0] =
+        over->team ? items * step->local[0] : (items + step->local[0] - 1) / step->local[0] * step->local[0];
     return BLO_OK;
 }
 
@@ -280,28 +292,74 @@ static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *gr
     return status;
 }
 
+/* Items that take a reduction of NODE over LENGTH elements together; 0: each takes its own range. Where local memory is
+ * no more than memory, as on CPU devices, an item is worth a team. */
+static int team_of(const blo_lowering *lowering, const blo_node *node, int64_t length) {
+    const blo_device_facts *device = lowering->device;
+    if (device->is_cpu || lowering->routine || length < TEAM || node->count >= MANY_OUTER)
+        return 0;
+    int team = TEAM;
+    while ((size_t)team > device->max_work_group)
+        team /= 2;
+    return team;
+}
+
+/* The sums "s" of a team's members become that of the first: halves are added to halves, always in this order. */
+static void add_team(blo_emitter *emitter, const blo_node *node, int team) {
+    blo_text *text = blo_emit_text(emitter, 0);
+    blo_text_add(text,
+                 "t[member] = s;\nbarrier(CLK_LOCAL_MEM_FENCE);\nfor (uint w = %d; w > 0; w /= 2) {\n"
+                 "if (member < w) {\nconst %s v = t[member + w];\n",
+                 team / 2, blo_type_name(node->dtype));
+    blo_reduction_update(text, node, "s", "v");
+    blo_text_add(text, "t[member] = s;\n}\nbarrier(CLK_LOCAL_MEM_FENCE);\n}\n");
+}
+
+/* Stores the sum "s" of NODE at G: into array PARTIAL, or where it is -1 as the result. */
+static void store_sum(blo_emitter *emitter, const blo_node *node, const domain *over, bool wide, const blo_index *g,
+                      int partial) {
+    const blo_value sum = {.node = node, .name = "s", .wide = wide};
+    int scope = 0;
+    if (over->team) {
+        add_team(emitter, node, over->team);
+        scope = blo_emit_open(emitter, 0);
+    }
+    if (partial >= 0)
+        blo_emit_store(emitter, blo_emit_array(emitter, partial, true), g, &sum, scope);
+    else
+        store(emitter, node, &sum, g, scope);
+    if (over->team)
+        blo_emit_close(emitter, scope, "if (member == 0)", "");
+}
+
 /* The second half of a split reduction: partial [CHUNKS,outer] -> the result, in order. */
-static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial,
-                                 uint64_t chunks) {
-    const domain over = {.outer = 1, .extent = node->count};
+static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial, uint64_t chunks,
+                                 int team) {
+    const domain over = {.outer = 1, .extent = node->count, .team = team, .shared = node->dtype};
+    const char *type = blo_type_name(node->dtype);
     blo_emitter emitter;
     start_emitter(&emitter, lowering, index, 1, &over);
     blo_text *text = blo_emit_text(&emitter, 0);
     int from = blo_emit_array(&emitter, partial, false);
-    blo_text_add(text,
-                 "%s s = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
-                 " + g];\n",
-                 blo_type_name(node->dtype), from, from, blo_type_name(node->dtype), from, from, node->count);
+    if (team)
+        blo_text_add(text, "%s s = %s;\nfor (ulong c = member; c < chunks; c += %d) {\n", type,
+                     blo_reduction_start(node), team);
+    else
+        blo_text_add(text, "%s s = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\n", type, from, from);
+    blo_text_add(text, "const %s v = p%d[o%d + c * %" PRId64 " + g];\n", type, from, from, node->count);
     blo_reduction_update(text, node, "s", "v");
     blo_text_add(text, "}\n");
-    const blo_value sum = {.node = node, .name = "s"};
-    store(&emitter, node, &sum, blo_index_name(&emitter.indices, "g", node->count, 0), 0);
+    store_sum(&emitter, node, &over, false, blo_index_name(&emitter.indices, "g", node->count, 0), -1);
     blo_status status = add_kernel(&emitter, &over, ", const ulong chunks", 1, &chunks);
     blo_emitter_free(&emitter);
     return status;
 }
 
-static uint64_t chunks_of(const blo_node *node, int64_t length) {
+static uint64_t chunks_of(const blo_node *node, int64_t length, int team) {
+    if (team) {
+        const int64_t chunks = (length + TEAM_RANGE - 1) / TEAM_RANGE, most = TEAMS / node->count;
+        return (uint64_t)(most < 1 ? 1 : chunks < most ? chunks : most);
+    }
     if (length <= SERIAL_LENGTH || node->count >= MANY_OUTER)
         return 1;
     int64_t chunks = (length + CHUNK - 1) / CHUNK, most = MAX_PARTIALS / node->count;
@@ -314,9 +372,10 @@ typedef struct shares {
     int partial; /* array of the ranges' results; -1: there is one range */
 } shares;
 
-/* The loop over a range; in the last range of a division that leaves a rest, what lies beyond is left out. */
+/* The loop over a range, which a TEAM above 0 shares; in the last range of a division that leaves a rest, what lies
+ * beyond is left out. */
 static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, bool apart,
-                        int loop) {
+                        int loop, int team) {
     char header[96];
     char widened[64];
     blo_text *text = blo_emit_text(emitter, loop);
@@ -330,11 +389,12 @@ static void close_range(blo_emitter *emitter, const shares *s, const blo_node *n
         blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
                      blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
     blo_text_free(&update);
-    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
+    snprintf(header, sizeof header, "for (uint k = %s; k < %" PRId64 "u; k += %d)", team ? "member" : "0", s->chunk,
+             team ? team : 1);
     blo_emit_close(emitter, loop, header, "");
 }
 
-/* One item (or lane) per result and range of the reduced elements. */
+/* One item (or lane, or team) per result and range of the reduced elements. */
 static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const domain *over, const shares *s) {
     blo_indices *indices = &emitter->indices;
     int loop = blo_emit_open(emitter, 0);
@@ -366,12 +426,8 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
     const bool wide = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
     blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
                  blo_reduction_start(node));
-    close_range(emitter, s, node, value, apart, loop);
-    const blo_value sum = {.node = node, .name = "s", .wide = wide};
-    if (s->partial >= 0)
-        blo_emit_store(emitter, blo_emit_array(emitter, s->partial, true), g, &sum, 0);
-    else
-        store(emitter, node, &sum, g, 0);
+    close_range(emitter, s, node, value, apart, loop, over->team);
+    store_sum(emitter, node, over, wide, g, s->partial);
     return add_kernel(emitter, over, "", 0, NULL);
 }
 
@@ -379,7 +435,8 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
 static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     shares s = {.length = blo_reduction_length(node), .partial = -1};
-    s.chunks = (int64_t)chunks_of(node, s.length);
+    const int team = team_of(lowering, node, s.length);
+    s.chunks = (int64_t)chunks_of(node, s.length, team);
     s.chunk = (s.length + s.chunks - 1) / s.chunks;
     s.chunks = s.chunk > 0 ? (s.length + s.chunk - 1) / s.chunk : 1; /* none is empty */
     if (s.chunks > 1)
@@ -387,7 +444,7 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     int width = width_of(lowering, s.chunks * node->count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
-        domain over = {.outer = 1, .extent = s.chunks * node->count};
+        domain over = {.outer = 1, .extent = s.chunks * node->count, .team = team, .shared = node->dtype};
         if (width > 1 && s.chunks > 1 && node->count >= 2 * width)
             over = (domain){.outer = s.chunks, .extent = node->count};
         blo_emitter emitter;
@@ -398,12 +455,12 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     }
     if (status != BLO_OK || s.chunks == 1)
         return status;
-    if (node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
+    if (node->op == BLO_OP_SUM && !team && blo_root_is_read_once(lowering, node)) {
         lowering->facts[node->id].parts = (int)s.chunks;
         lowering->facts[node->id].partial = s.partial;
         return BLO_OK;
     }
-    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
+    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks, team);
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */
