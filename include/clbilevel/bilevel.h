@@ -93,6 +93,8 @@ BLO_API blo_status blo_lower_solver_set_input(blo_lower_solver *solver, const ch
 /* Runs the loop: y_0 = z, T steps, F at every step; one wait. Any of the four tensors may be NULL if the objectives do
  * not use it. *TRAJECTORY: NULL on first use: created, the caller destroys it; else reused, and what it held is
  * overwritten. *MAX_LOSS_ITER (may be NULL): the pessimistic step, 1 … T, smallest at a tie (T with truncation off).
+ * Buffers that the objectives track (blo_model_track()) are updated, once, when all has succeeded; nothing else of a
+ * model changes.
  * Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that would do), NUMERIC (with the
  * step), MEMORY, BUILD, DEVICE. */
 BLO_API blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, blo_tensor *train_target,
