@@ -8,14 +8,11 @@
 #include <string.h>
 
 enum {
-    SERIAL_LENGTH = 256,   /* a reduction up to this long is one loop */
-    CHUNK = 128,           /* elements of one partial sum */
-    MANY_OUTER = 4096,     /* with as many results there is work enough without partial sums */
-    MAX_PARTIALS = 65536,  /* partial results of one reduction */
-    TEAM = 128,            /* items that sum one range together where they share local memory; a power of 2 */
-    TEAM_RANGE = 8 * TEAM, /* elements of such a range, at least, if there are several */
-    TEAMS = 512,           /* ranges in all, as far as that goes */
-    STORED_OUTPUTS = 3,    /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
+    SERIAL_LENGTH = 256,  /* a reduction up to this long is one loop */
+    CHUNK = 128,          /* elements of one partial sum */
+    MANY_OUTER = 4096,    /* with as many results there is work enough without partial sums */
+    MAX_PARTIALS = 65536, /* partial results of one reduction */
+    STORED_OUTPUTS = 3,   /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
     STORED_BY_PRODUCTS = 1,
     COPIED_OUTPUTS = 40 /* arrays that one kernel of copies writes */
 };
@@ -292,74 +289,28 @@ static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *gr
     return status;
 }
 
-/* Items that take a reduction of NODE over LENGTH elements together; 0: each takes its own range. Where local memory is
- * no more than memory, as on CPU devices, an item is worth a team. */
-static int team_of(const blo_lowering *lowering, const blo_node *node, int64_t length) {
-    const blo_device_facts *device = lowering->device;
-    if (device->is_cpu || lowering->routine || length < TEAM || node->count >= MANY_OUTER)
-        return 0;
-    int team = TEAM;
-    while ((size_t)team > device->max_work_group)
-        team /= 2;
-    return team;
-}
-
-/* The sums "s" of a team's members become that of the first: halves are added to halves, always in this order. */
-static void add_team(blo_emitter *emitter, const blo_node *node, int team) {
-    blo_text *text = blo_emit_text(emitter, 0);
-    blo_text_add(text,
-                 "t[member] = s;\nbarrier(CLK_LOCAL_MEM_FENCE);\nfor (uint w = %d; w > 0; w /= 2) {\n"
-                 "if (member < w) {\nconst %s v = t[member + w];\n",
-                 team / 2, blo_type_name(node->dtype));
-    blo_reduction_update(text, node, "s", "v");
-    blo_text_add(text, "t[member] = s;\n}\nbarrier(CLK_LOCAL_MEM_FENCE);\n}\n");
-}
-
-/* Stores the sum "s" of NODE at G: into array PARTIAL, or where it is -1 as the result. */
-static void store_sum(blo_emitter *emitter, const blo_node *node, const domain *over, bool wide, const blo_index *g,
-                      int partial) {
-    const blo_value sum = {.node = node, .name = "s", .wide = wide};
-    int scope = 0;
-    if (over->team) {
-        add_team(emitter, node, over->team);
-        scope = blo_emit_open(emitter, 0);
-    }
-    if (partial >= 0)
-        blo_emit_store(emitter, blo_emit_array(emitter, partial, true), g, &sum, scope);
-    else
-        store(emitter, node, &sum, g, scope);
-    if (over->team)
-        blo_emit_close(emitter, scope, "if (member == 0)", "");
-}
-
 /* The second half of a split reduction: partial [CHUNKS,outer] -> the result, in order. */
-static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial, uint64_t chunks,
-                                 int team) {
-    const domain over = {.outer = 1, .extent = node->count, .team = team, .shared = node->dtype};
-    const char *type = blo_type_name(node->dtype);
+static blo_status combine_kernel(blo_lowering *lowering, const blo_node *node, int index, int partial,
+                                 uint64_t chunks) {
+    const domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
     start_emitter(&emitter, lowering, index, 1, &over);
     blo_text *text = blo_emit_text(&emitter, 0);
     int from = blo_emit_array(&emitter, partial, false);
-    if (team)
-        blo_text_add(text, "%s s = %s;\nfor (ulong c = member; c < chunks; c += %d) {\n", type,
-                     blo_reduction_start(node), team);
-    else
-        blo_text_add(text, "%s s = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\n", type, from, from);
-    blo_text_add(text, "const %s v = p%d[o%d + c * %" PRId64 " + g];\n", type, from, from, node->count);
+    blo_text_add(text,
+                 "%s s = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
+                 " + g];\n",
+                 blo_type_name(node->dtype), from, from, blo_type_name(node->dtype), from, from, node->count);
     blo_reduction_update(text, node, "s", "v");
     blo_text_add(text, "}\n");
-    store_sum(&emitter, node, &over, false, blo_index_name(&emitter.indices, "g", node->count, 0), -1);
+    const blo_value sum = {.node = node, .name = "s"};
+    store(&emitter, node, &sum, blo_index_name(&emitter.indices, "g", node->count, 0), 0);
     blo_status status = add_kernel(&emitter, &over, ", const ulong chunks", 1, &chunks);
     blo_emitter_free(&emitter);
     return status;
 }
 
-static uint64_t chunks_of(const blo_node *node, int64_t length, int team) {
-    if (team) {
-        const int64_t chunks = (length + TEAM_RANGE - 1) / TEAM_RANGE, most = TEAMS / node->count;
-        return (uint64_t)(most < 1 ? 1 : chunks < most ? chunks : most);
-    }
+static uint64_t chunks_of(const blo_node *node, int64_t length) {
     if (length <= SERIAL_LENGTH || node->count >= MANY_OUTER)
         return 1;
     int64_t chunks = (length + CHUNK - 1) / CHUNK, most = MAX_PARTIALS / node->count;
@@ -372,10 +323,9 @@ typedef struct shares {
     int partial; /* array of the ranges' results; -1: there is one range */
 } shares;
 
-/* The loop over a range, which a TEAM above 0 shares; in the last range of a division that leaves a rest, what lies
- * beyond is left out. */
+/* The loop over a range; in the last range of a division that leaves a rest, what lies beyond is left out. */
 static void close_range(blo_emitter *emitter, const shares *s, const blo_node *node, const blo_value *value, bool apart,
-                        int loop, int team) {
+                        int loop) {
     char header[96];
     char widened[64];
     blo_text *text = blo_emit_text(emitter, loop);
@@ -389,12 +339,11 @@ static void close_range(blo_emitter *emitter, const shares *s, const blo_node *n
         blo_text_add(text, "s = convert_%s(inside) != (%s)0 ? s : before;\n",
                      blo_lanes_truth(node->dtype, emitter->width), blo_lanes_truth(node->dtype, emitter->width));
     blo_text_free(&update);
-    snprintf(header, sizeof header, "for (uint k = %s; k < %" PRId64 "u; k += %d)", team ? "member" : "0", s->chunk,
-             team ? team : 1);
+    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
     blo_emit_close(emitter, loop, header, "");
 }
 
-/* One item (or lane, or team) per result and range of the reduced elements. */
+/* One item (or lane) per result and range of the reduced elements. */
 static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const domain *over, const shares *s) {
     blo_indices *indices = &emitter->indices;
     int loop = blo_emit_open(emitter, 0);
@@ -426,9 +375,130 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_node *node, const 
     const bool wide = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
     blo_text_add(blo_emit_text(emitter, 0), "%s s = %s;\n", blo_emit_type(emitter, node->dtype, wide),
                  blo_reduction_start(node));
-    close_range(emitter, s, node, value, apart, loop, over->team);
-    store_sum(emitter, node, over, wide, g, s->partial);
+    close_range(emitter, s, node, value, apart, loop);
+    const blo_value sum = {.node = node, .name = "s", .wide = wide};
+    if (s->partial >= 0)
+        blo_emit_store(emitter, blo_emit_array(emitter, s->partial, true), g, &sum, 0);
+    else
+        store(emitter, node, &sum, g, 0);
     return add_kernel(emitter, over, "", 0, NULL);
+}
+
+/* --- reductions by teams, each of whose members takes neighbours of the others' elements --- */
+
+enum {
+    TEAM = 128,            /* items that sum one range together; a power of 2 */
+    TEAM_RANGE = 8 * TEAM, /* elements of such a range, at least, if there are several */
+    TEAMS = 512            /* ranges of all results, as far as that goes */
+};
+
+/* Items that take a reduction of NODE over LENGTH elements together; 0: each takes its own range. Where local memory is
+ * no more than memory, as on CPU devices, an item is worth a team. */
+static int team_of(const blo_lowering *lowering, const blo_node *node, int64_t length) {
+    const blo_device_facts *device = lowering->device;
+    if (device->is_cpu || lowering->routine || length < TEAM || node->count == 0 || node->count >= MANY_OUTER)
+        return 0;
+    int team = TEAM;
+    while ((size_t)team > device->max_work_group)
+        team /= 2;
+    return team;
+}
+
+/* The sums "s" of a team's members become that of the first: halves are added to halves, always in this order. */
+static void add_team(blo_emitter *emitter, const blo_node *node, int team) {
+    blo_text *text = blo_emit_text(emitter, 0);
+    blo_text_add(text,
+                 "t[member] = s;\nbarrier(CLK_LOCAL_MEM_FENCE);\nfor (uint w = %d; w > 0; w /= 2) {\n"
+                 "if (member < w) {\nconst %s v = t[member + w];\n",
+                 team / 2, blo_type_name(node->dtype));
+    blo_reduction_update(text, node, "s", "v");
+    blo_text_add(text, "t[member] = s;\n}\nbarrier(CLK_LOCAL_MEM_FENCE);\n}\n");
+}
+
+/* What a team reduces: CHUNK elements of one of CHUNKS ranges of the LENGTH reduced ones, into PARTIAL [chunks,count];
+ * -1: there is one range. */
+typedef struct team_share {
+    int team, partial;
+    int64_t length, chunks, chunk;
+} team_share;
+
+/* Stores the team's sum of NODE at G: into array PARTIAL, or where it is -1 as the result. */
+static void store_team(blo_emitter *emitter, const blo_node *node, const blo_index *g, int partial) {
+    const blo_value sum = {.node = node, .name = "s"};
+    const int scope = blo_emit_open(emitter, 0);
+    if (partial >= 0)
+        blo_emit_store(emitter, blo_emit_array(emitter, partial, true), g, &sum, scope);
+    else
+        store(emitter, node, &sum, g, scope);
+    blo_emit_close(emitter, scope, "if (member == 0)", "");
+}
+
+/* A team for each result and range. */
+static blo_status team_ranges(blo_lowering *lowering, const blo_node *node, int index, const team_share *s) {
+    const domain over = {.outer = 1, .extent = s->chunks * node->count, .team = s->team, .shared = node->dtype};
+    const blo_index *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
+    blo_emitter emitter;
+    start_emitter(&emitter, lowering, index, 1, &over);
+    blo_indices *indices = &emitter.indices;
+    const int loop = blo_emit_open(&emitter, 0);
+    const blo_index *g = blo_index_name(indices, "g", over.extent, 0),
+                    *k = blo_index_name(indices, "k", s->chunk, loop);
+    const blo_index *element = blo_index_join(indices, blo_index_div(indices, g, node->count), s->chunk, k);
+    if (s->chunks * s->chunk != s->length) { /* nothing beyond the end is read */
+        blo_text_add(blo_emit_text(&emitter, loop), "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n",
+                     blo_index_text(indices, element), s->length, blo_index_text(indices, element));
+        element = blo_index_name(indices, "j", s->length, loop);
+    }
+    blo_index_split(indices, blo_index_mod(indices, g, node->count), node->rank, node->shape, at);
+    blo_reduction_index(indices, node, at, element, operand);
+    const blo_value *value = blo_emit_value(&emitter, node->in[0], operand);
+    emitter.failed = emitter.failed || !value;
+    if (value)
+        blo_reduction_update(blo_emit_text(&emitter, loop), node, "s", value->name);
+    blo_text_add(blo_emit_text(&emitter, 0), "%s s = %s;\n", blo_type_name(node->dtype), blo_reduction_start(node));
+    char header[96];
+    snprintf(header, sizeof header, "for (uint k = member; k < %" PRId64 "u; k += %d)", s->chunk, s->team);
+    blo_emit_close(&emitter, loop, header, "");
+    add_team(&emitter, node, s->team);
+    store_team(&emitter, node, g, s->partial);
+    blo_status status = add_kernel(&emitter, &over, "", 0, NULL);
+    blo_emitter_free(&emitter);
+    return status;
+}
+
+/* A team for each result: its ranges' sums. */
+static blo_status team_combine(blo_lowering *lowering, const blo_node *node, int index, const team_share *s) {
+    const domain over = {.outer = 1, .extent = node->count, .team = s->team, .shared = node->dtype};
+    const char *type = blo_type_name(node->dtype);
+    const uint64_t chunks = (uint64_t)s->chunks;
+    blo_emitter emitter;
+    start_emitter(&emitter, lowering, index, 1, &over);
+    blo_text *text = blo_emit_text(&emitter, 0);
+    const int from = blo_emit_array(&emitter, s->partial, false);
+    blo_text_add(text,
+                 "%s s = %s;\nfor (ulong c = member; c < chunks; c += %d) {\nconst %s v = p%d[o%d + c * %" PRId64
+                 " + g];\n",
+                 type, blo_reduction_start(node), s->team, type, from, from, node->count);
+    blo_reduction_update(text, node, "s", "v");
+    blo_text_add(text, "}\n");
+    add_team(&emitter, node, s->team);
+    store_team(&emitter, node, blo_index_name(&emitter.indices, "g", node->count, 0), -1);
+    blo_status status = add_kernel(&emitter, &over, ", const ulong chunks", 1, &chunks);
+    blo_emitter_free(&emitter);
+    return status;
+}
+
+static blo_status team_kernels(blo_lowering *lowering, const blo_node *node, int index, int team) {
+    team_share s = {.team = team, .partial = -1, .length = blo_reduction_length(node)};
+    const int64_t ranges = (s.length + TEAM_RANGE - 1) / TEAM_RANGE, fit = TEAMS / node->count,
+                  most = fit < 1 ? 1 : fit;
+    s.chunks = ranges < most ? ranges : most;
+    s.chunk = (s.length + s.chunks - 1) / s.chunks;
+    s.chunks = (s.length + s.chunk - 1) / s.chunk; /* none is empty */
+    if (s.chunks > 1)
+        s.partial = blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s.chunks * node->count);
+    blo_status status = team_ranges(lowering, node, index, &s);
+    return status == BLO_OK && s.chunks > 1 ? team_combine(lowering, node, index, &s) : status;
 }
 
 /* A reduction of any axes. */
@@ -436,7 +506,9 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]);
     shares s = {.length = blo_reduction_length(node), .partial = -1};
     const int team = team_of(lowering, node, s.length);
-    s.chunks = (int64_t)chunks_of(node, s.length, team);
+    if (team)
+        return team_kernels(lowering, node, index, team);
+    s.chunks = (int64_t)chunks_of(node, s.length);
     s.chunk = (s.length + s.chunks - 1) / s.chunks;
     s.chunks = s.chunk > 0 ? (s.length + s.chunk - 1) / s.chunk : 1; /* none is empty */
     if (s.chunks > 1)
@@ -444,7 +516,7 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     int width = width_of(lowering, s.chunks * node->count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
-        domain over = {.outer = 1, .extent = s.chunks * node->count, .team = team, .shared = node->dtype};
+        domain over = {.outer = 1, .extent = s.chunks * node->count};
         if (width > 1 && s.chunks > 1 && node->count >= 2 * width)
             over = (domain){.outer = s.chunks, .extent = node->count};
         blo_emitter emitter;
@@ -455,12 +527,12 @@ static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, 
     }
     if (status != BLO_OK || s.chunks == 1)
         return status;
-    if (node->op == BLO_OP_SUM && !team && blo_root_is_read_once(lowering, node)) {
+    if (node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
         lowering->facts[node->id].parts = (int)s.chunks;
         lowering->facts[node->id].partial = s.partial;
         return BLO_OK;
     }
-    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks, team);
+    return combine_kernel(lowering, node, index, s.partial, (uint64_t)s.chunks);
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */
