@@ -6,10 +6,12 @@
 
 /* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along
  * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. With VECTORS above 1 an item has so many
- * vectors of neighbours, and the text must define "g" itself, from "first" on. */
+ * vectors of neighbours, and the text must define "g" itself, from "first" on. TEAM above 0: a work-group of so many
+ * items for each element; "member" is an item's place in it, "t" a value of SHARED for each in local memory. */
 typedef struct blo_domain {
     int64_t outer, extent;
-    int vectors;
+    int vectors, team;
+    blo_dtype shared;
 } blo_domain;
 
 /* Elements that an item should compute at once. Lanes pay on CPU devices, and from a few vectors on. */
@@ -29,6 +31,11 @@ blo_status blo_domain_kernel(blo_emitter *emitter, const blo_domain *over, const
 void blo_emit_result(blo_emitter *emitter, const blo_node *node, const blo_value *value, const blo_index *linear,
                      int scope);
 
+/* Items that take a reduction of NODE together; 0: each takes a range of its own. Where local memory is no more than
+ * memory, as on CPU devices, an item is worth a team. */
+int blo_team_of(const blo_lowering *lowering, const blo_node *node);
+/* The steps of one reduction, the only root of group INDEX, by teams of so many items. */
+blo_status blo_lower_team(blo_lowering *lowering, const blo_node *node, int index, int team);
 /* The steps of a group of reductions (its number: INDEX), and of what it writes on the way. */
 blo_status blo_lower_reductions(blo_lowering *lowering, const blo_group *group, int index);
 

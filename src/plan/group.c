@@ -149,6 +149,8 @@ static bool can_walk(const blo_lowering *lowering, int index, const blo_node *no
                      const marks *m) {
     const blo_group *group = &lowering->groups[index];
     const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    if (!lowering->device->is_cpu) /* teams.c: one reduction a kernel */
+        return false;
     if (group->kind == BLO_GROUP_REDUCE) {
         if ((fresh->kind != BLO_GROUP_REDUCE && (fresh->kind != BLO_GROUP_ELEMENTWISE || fresh->row >= 0)) ||
             !fit_together(first, node))

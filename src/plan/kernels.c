@@ -61,6 +61,11 @@ void blo_domain_start(blo_emitter *emitter, blo_lowering *lowering, int group, i
 static void domain_text(const blo_emitter *emitter, const blo_domain *over, blo_text *text) {
     const int width = emitter->width;
     const char *item = width == 1 ? "g" : "item";
+    if (over->team) {
+        blo_text_add(text, "__local %s t[%d];\nconst uint g = get_group_id(0), member = get_local_id(0);\n{\n",
+                     blo_type_name(over->shared), over->team);
+        return;
+    }
     if (emitter->lowering->routine)
         blo_text_add(text, "for (uint %s = BLO_LANE; %s < n; %s += BLO_LANES) {\n", item, item, item);
     else
@@ -124,8 +129,9 @@ blo_status blo_domain_kernel(blo_emitter *emitter, const blo_domain *over, const
     step->arguments[step->n_arguments++] = (blo_plan_argument){.value = items};
     for (int i = 0; i < n_values; i++)
         step->arguments[step->n_arguments++] = (blo_plan_argument){.value = values[i]};
-    step->local[0] = group_size(lowering, items);
-    step->global[0] = (items + step->local[0] - 1) / step->local[0] * step->local[0];
+    step->local[0] = over->team ? (size_t)over->team : group_size(lowering, items);
+    step->global[0] =
+        over->team ? items * step->local[0] : (items + step->local[0] - 1) / step->local[0] * step->local[0];
     return BLO_OK;
 }
 

@@ -4,7 +4,7 @@
  *   group.c     which roots one kernel writes together, and in which order kernels run
  *   ride.c      which of these go on where a product's kernel has its result in registers
  *   emit.c      the OpenCL C of values at symbolic indices (index.c)
- *   kernels.c   groups -> kernels: elementwise, scatter; reductions.c; product.c: matrix products; convolution.c
+ *   kernels.c   groups -> kernels: elementwise, scatter; reductions.c, teams.c; product.c: matrix products; convolution.c
  *   moments.c   a sum and the squares about its mean, by one pass
  *   images.c    the emitter's cases for convolution and pooling
  *   memory.c    where temporaries lie in the scratch

@@ -326,6 +326,9 @@ static blo_status combine_kernel(blo_lowering *lowering, const blo_group *group,
 blo_status blo_lower_reductions(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
     const int64_t count = first->count, last = first->rank > 0 ? first->shape[first->rank - 1] : 1;
+    const int team = blo_team_of(lowering, first);
+    if (team)
+        return blo_lower_team(lowering, first, index, team);
     shares s;
     share_out(lowering, group, &s);
     int width = blo_domain_width(lowering, s.chunks * count);
