@@ -133,7 +133,8 @@ static bool sums_channels(const blo_node *sum) {
     const blo_node *a = sum->in[0];
     return sum->op == BLO_OP_SUM && a->rank >= IMAGE_AXES &&
            sum->attr.axes == (uint32_t)ALL_BUT_CHANNELS << (a->rank - IMAGE_AXES) &&
-           a->shape[a->rank - 1] >= LEAST_CHANNELS && blo_reduction_length(sum) >= LEAST_PLACES;
+           a->shape[a->rank - 1] >= LEAST_CHANNELS && blo_reduction_length(sum) >= LEAST_PLACES &&
+           blo_reduction_is_split(sum);
 }
 
 /* May one kernel walk the reduction SUM and NODE: another of its axes, or the image that it sums per channel? */

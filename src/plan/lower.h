@@ -180,6 +180,8 @@ bool blo_convolution_is_small(const blo_node *node);
 /* Products of at most this much work become one generated kernel without packing. */
 bool blo_product_is_small(const blo_node *node);
 int64_t blo_reduction_length(const blo_node *node);
+/* True where ranges of what a long reduction reduces have items of their own. */
+bool blo_reduction_is_split(const blo_node *node);
 
 /* A new array, its id; -1: no memory, which the lowering notes and tells when all is emitted. The node's own array
  * (made at first use). */

@@ -23,6 +23,10 @@ static uint64_t chunks_of(const blo_node *node, int64_t length) {
     return (uint64_t)(chunks < most ? chunks : most);
 }
 
+bool blo_reduction_is_split(const blo_node *node) {
+    return chunks_of(node, blo_reduction_length(node)) > 1;
+}
+
 /* How the reductions of a group are shared out: CHUNKS ranges of CHUNK of the LENGTH reduced elements each, but for the
  * last. */
 typedef struct shares {
@@ -236,24 +240,27 @@ static blo_status emit_reduce(blo_emitter *emitter, const blo_group *group, cons
     return blo_domain_kernel(emitter, over, "", 0, NULL);
 }
 
-/* Shares the reductions of GROUP out, all of one shape and of operands of one shape. */
-static void share_out(blo_lowering *lowering, const blo_group *group, shares *s) {
+/* Shares the reductions of GROUP out, all of one shape and of operands of one shape; false: no memory. */
+static bool share_out(blo_lowering *lowering, const blo_group *group, shares *s) {
     const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
     s->length = blo_reduction_length(first);
     s->chunks = (int64_t)chunks_of(first, s->length);
     s->chunk = (s->length + s->chunks - 1) / s->chunks;
     s->chunks = s->chunk > 0 ? (s->length + s->chunk - 1) / s->chunk : 1; /* none is empty */
+    bool fits = true;
     for (int i = 0; i < group->n_roots; i++) {
         const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
         s->partial[i] = s->chunks > 1 && is_reduction(node)
                             ? blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s->chunks * node->count)
                             : -1;
+        fits = fits && (s->partial[i] >= 0 || s->chunks == 1 || !is_reduction(node));
         const blo_node *sum = blo_sum_for_squares(node, &s->factor[i]);
         s->about[i] = -1;
         for (int j = 0; sum && s->partial[i] >= 0 && j < group->n_roots; j++)
             if (group->roots[j] == sum->id)
                 s->about[i] = j;
     }
+    return fits;
 }
 
 /* Leaves to their readers what these can sum on the way; false: nothing is left to be combined. */
@@ -330,7 +337,8 @@ blo_status blo_lower_reductions(blo_lowering *lowering, const blo_group *group, 
     if (team)
         return blo_lower_team(lowering, first, index, team);
     shares s;
-    share_out(lowering, group, &s);
+    if (!share_out(lowering, group, &s))
+        return blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a reduction");
     int width = blo_domain_width(lowering, s.chunks * count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {

@@ -289,7 +289,7 @@ END_TEST
 
 /* --- statistics of a batch --- */
 
-static void statistics_round(blo_dtype dtype, const int64_t *shape) {
+static void statistics_round(blo_dtype dtype, const int64_t *shape, bool joins) {
     scene s;
     open_scene(&s);
     const int64_t channels = shape[3], places = shape[0] * shape[1] * shape[2];
@@ -297,8 +297,8 @@ static void statistics_round(blo_dtype dtype, const int64_t *shape) {
     for (int64_t i = 0; i < in->count; i++) /* far from 0; the first channel is constant */
         s.values[0][i] = i % channels == 0 ? 12345.678f : s.values[0][i] + 100;
     ck_assert_int_eq(blo_batch_statistics(blo_permute(in, to_first), &outputs[0], &outputs[1]), BLO_OK);
-    ck_assert_int_le(launches(1, &outputs[1]),
-                     3); /* sums and squares of ranges, what they are together, the variance */
+    if (joins) /* sums and squares of ranges, what they are together, the variance */
+        ck_assert_int_le(launches(1, &outputs[1]), 3);
     void *together[2], *alone;
     run(&s, 2, outputs, together);
     run(&s, 1, &outputs[1], &alone);
@@ -329,10 +329,11 @@ START_TEST(statistics_of_a_batch_by_one_pass) {
     const int64_t channels[] = {32, 40, 64, 130};
     for (size_t i = 0; i < sizeof channels / sizeof channels[0]; i++) {
         const int64_t shape[4] = {draw(2, 4), draw(25, 30), draw(21, 25), channels[i]};
-        statistics_round(BLO_FLOAT, shape);
+        statistics_round(BLO_FLOAT, shape, true);
         if (blo_context_has_double(context))
-            statistics_round(BLO_DOUBLE, shape);
+            statistics_round(BLO_DOUBLE, shape, true);
     }
+    statistics_round(BLO_FLOAT, (const int64_t[]){2, 21, 25, 4096}, false); /* items enough without ranges */
 }
 END_TEST
 
