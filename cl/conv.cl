@@ -5,7 +5,8 @@
  *   output   rows: TP x TQ neighbouring pixels of one image; inner index: tap, channel. The weight is packed in panels of lanes:
  *            w[panel][tap][channel][TN]. Of the gradient to the image it is the same, with another weight.
  *   WEIGHT   rows: taps and channels; inner index: the pixels of a range of images. With WITHIN_TAP a tile's rows are neighbouring
- *            channels of one tap, else any; sums of each range go to out[range][row][o], added up by conv_sum.cl.
+ *            channels of one tap, else any; sums of each range go to out[range][row][o], added up by conv_sum.cl. A work-item takes some
+ *            of all panels' tiles for one range, all of them for a block of images before the next.
  *
  * Around the image lie zeros, or with IN_PLACE nothing: then what a tap would find there is left out. A tile of pixels is then one line,
  * or the WHOLE image, and FOR_TAPS(X): X(ROWS, r, s) … tells for each tap which of its pixels take part.
@@ -75,20 +76,20 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     __global T *restrict out, const ulong out_offset, const ulong images, const ulong range, const ulong block, const ulong height,
     const ulong width, const ulong x_plane, const ulong x_row, const ulong x_column, const ulong g_plane, const ulong g_row,
     const ulong g_column, const ulong g_start, const ulong taps_s, const ulong tap_row, const ulong tap_column, const ulong rows,
-    const ulong channels, const ulong outputs, const ulong group_outputs, const ulong group_panels, const ulong tiles,
-    const ulong group_tiles, const ulong image_height, const ulong image_width, const ulong stride_r, const ulong stride_s,
+    const ulong channels, const ulong outputs, const ulong group_outputs, const ulong group_panels, const ulong panels,
+    const ulong tiles, const ulong item_tiles, const ulong image_height, const ulong image_width, const ulong stride_r, const ulong stride_s,
     const ulong dilation_r, const ulong dilation_s, const ulong low_r, const ulong low_s) {
-    const ulong z = get_global_id(2), panel = get_global_id(1), group = panel / group_panels;
-    const ulong lane = group * group_outputs + panel % group_panels * TN;
-    const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
-    const ulong from = z * range, end = min(from + range, images), first_tile = get_global_id(0) * group_tiles;
-    const ulong last_tile = min(first_tile + group_tiles, tiles);
-    __global T *restrict to = out + out_offset + z * rows * outputs + lane;
+    const ulong z = get_global_id(1), from = z * range, end = min(from + range, images);
+    const ulong first_tile = get_global_id(0) * item_tiles, last_tile = min(first_tile + item_tiles, panels * tiles);
     T line[TN];
     ulong start = from;
     do {
         const ulong stop = min(start + block, end);
-        for (ulong tile = first_tile; tile < last_tile; tile++) {
+        for (ulong i = first_tile; i < last_tile; i++) {
+            const ulong panel = i / tiles, tile = i % tiles, group = panel / group_panels;
+            const ulong lane = group * group_outputs + panel % group_panels * TN;
+            const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
+            __global T *restrict to = out + out_offset + z * rows * outputs + lane;
 #if WITHIN_TAP
             const ulong tap = tile / ((channels + TM - 1) / TM), channel = tile % ((channels + TM - 1) / TM) * TM;
             const ulong first = tap * channels + channel, count = min((ulong)TM, channels - channel);
@@ -97,7 +98,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
             const ulong p_from = FIRST_INSIDE(at_r, low_r, stride_r), q_from = FIRST_INSIDE(at_s, low_s, stride_s);
             const ulong p_to = min(height, END_INSIDE(at_r, low_r, stride_r, image_height));
             const ulong q_to = min(width, END_INSIDE(at_s, low_s, stride_s, image_width));
-            /* modulo 2^64: where nothing lies before the image, from_r and from_s are places before it */
+            /* may wrap below zero: p_from and q_from lead back into the image */
             const ulong offset = channel + (at_r - low_r) * (x_row / stride_r) + (at_s - low_s) * (x_column / stride_s);
 #else
             const ulong offset = tap / taps_s * tap_row + tap % taps_s * tap_column + channel;
@@ -117,7 +118,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                     image + (image_offset + n * x_plane + P_FROM * x_row + Q_FROM * x_column + group * channels + offset);
                 __global const T *restrict bp = g + g_offset + g_start + n * g_plane + P_FROM * g_row + Q_FROM * g_column + lane;
                 ulong q = columns;
-                for (ulong i = 0; i < steps; i++) { /* lines are short: the step to the next one is chosen, not branched to */
+                for (ulong step = 0; step < steps; step++) { /* lines are short: the step to the next one is chosen, not branched to */
                     FOR_VECTORS(FETCH, 0)
                     FOR_ROWS(STEP)
                     const bool last = --q == 0;

@@ -85,17 +85,17 @@ static blo_status make_method(cleaning_problem *p) {
     sgd.learning_rate = s->init_rate;
     lower.lower_loop = (int)s->steps;
     lower.optimizer.learning_rate = s->lower_rate;
-    lower.truncation = s->truncation;
-    lower.initialization_auxiliary = s->initialization_auxiliary;
+    lower.truncation = s->session.truncation;
+    lower.initialization_auxiliary = s->session.initialization_auxiliary;
     lower.warm_start = s->warm_start;
-    lower.memory_budget = (uint64_t)s->memory;
+    lower.memory_budget = (uint64_t)s->session.memory;
     blo_status status =
         blo_lower_solver_create(step_loss, cleaning_upper_loss, p, p->weights, p->classifier, &lower, &p->solver);
     if (status == BLO_OK)
         status = blo_iapttgm_create(cleaning_upper_loss, p, p->weights, p->classifier, &p->method);
     if (status == BLO_OK)
         status = blo_optimizer_create(p->weights, &adam, &p->weights_step);
-    if (status == BLO_OK && s->initialization_auxiliary)
+    if (status == BLO_OK && s->session.initialization_auxiliary)
         status = blo_optimizer_create(p->classifier, &sgd, &p->init_step);
     return status;
 }
@@ -113,7 +113,7 @@ static blo_status make_batches(cleaning_problem *p) {
 int cleaning_problem_open(cleaning_problem *p, blo_context *context, const cleaning_settings *settings,
                           cleaning_data *data) {
     *p = (cleaning_problem){.settings = settings, .data = data, .context = context};
-    p->dtype = !strcmp(settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
+    p->dtype = !strcmp(settings->session.dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
     blo_status status = make_models(p);
     if (status == BLO_OK)
         status = make_method(p);

@@ -244,12 +244,12 @@ static int open_run(run *r, const json_t *config) {
     if (!r->losses || !r->values)
         return complain(EXIT_FAILED, "no memory for the metrics of %lld steps", (long long)s->steps);
     int status = tally_open(&r->tally, s->steps, s->iterations);
-    r->saves = s->output != NULL;
+    r->saves = s->session.output != NULL;
     if (status != EXIT_DONE || !r->saves)
         return status;
     if (s->batch && (double)s->iterations * (double)s->steps * (double)s->batch * 4 <= (double)keep_batches)
         r->batches = calloc(iterations * (size_t)s->steps * (size_t)s->batch, sizeof *r->batches);
-    status = run_folder_open(&r->folder, s->output, config, N_METRICS, columns);
+    status = run_folder_open(&r->folder, s->session.output, config, N_METRICS, columns);
     return status == EXIT_DONE ? save_start(r) : status;
 }
 

@@ -5,11 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "session.h"
+
 typedef struct cleaning_settings {
-    const char *data, *corruption_mode, *model, *activation, *device, *dtype, *gemm, *output;
-    int64_t train, validation, test, batch, hidden, steps, iterations, memory, seed;
+    const char *data, *corruption_mode, *model, *activation;
+    int64_t train, validation, test, batch, hidden, steps, iterations, seed;
     double corruption, lower_rate, upper_rate, init_rate;
-    bool truncation, initialization_auxiliary, warm_start, profile;
+    bool warm_start;
+    session_settings session;
 } cleaning_settings;
 
 #endif

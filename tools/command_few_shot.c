@@ -26,10 +26,7 @@ static const few_shot_settings defaults = {.image_size = 28,
                                            .validate_every = 50,
                                            .validate_tasks = 50,
                                            .evaluate_tasks = 1000,
-                                           .truncation = true,
-                                           .initialization_auxiliary = true,
-                                           .dtype = "float",
-                                           .gemm = "auto"};
+                                           .session = SESSION_DEFAULTS("float")};
 
 #define AT(field) offsetof(few_shot_settings, field)
 static const option_spec options[] = {
@@ -71,22 +68,10 @@ static const option_spec options[] = {
      "lower steps of validation and test; 0: --steps"},
     {"evaluate-rate", OPTION_REAL, AT(evaluate_rate), 0, 1e6, NULL,
      "lower rate of validation and test; 0: that of training"},
-    {"truncation", OPTION_OFF, AT(truncation), 0, 0, NULL, "differentiate the whole loop, not up to max_loss_iter"},
-    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL,
-     "do not learn the initialization: every loop starts from the same"},
     {"load", OPTION_TEXT, AT(load), 0, 0, NULL, "start from the model.safetensors or last.safetensors of another run"},
-    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
-     "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
     {"seed", OPTION_INTEGER, AT(seed), 0, 9e15, NULL,
      "of the tasks, the models, built-in characters, and the split of data that have none"},
-    {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
-     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
-    {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
-    {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
-    {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
-     "time every kernel on the device: a table at the end, and in result.json"},
     {"keep-tasks", OPTION_ON, AT(keep_tasks), 0, 0, NULL, "write the images of all training tasks to --output"},
-    {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
     {0}};
 #undef AT
 
@@ -110,6 +95,8 @@ static const command_spec command = {
         "Few-shot learning: features are learned, over many small tasks, so that a linear head trained on a few images "
         "of\nnew classes tells them apart. The model is chosen on validation classes and judged on test classes.",
     .options = options,
+    .shared = session_options,
+    .shared_offset = offsetof(few_shot_settings, session),
     .settings_size = sizeof(few_shot_settings),
     .defaults = &defaults,
     .preset = preset};
@@ -117,7 +104,7 @@ static const command_spec command = {
 static int check(few_shot_settings *s) {
     if (s->channels == 2)
         return complain(EXIT_USAGE, "--channels 2: want 1 or 3");
-    if (!strcmp(s->lower, "all") && !s->initialization_auxiliary)
+    if (!strcmp(s->lower, "all") && !s->session.initialization_auxiliary)
         return complain(EXIT_USAGE, "--lower all with --no-initialization-auxiliary leaves nothing to learn");
     if (s->clamp_per_task > 0 && s->batch > 1)
         return complain(EXIT_USAGE, "--batch %lld with --clamp-per-task: want 1, each task's gradient by itself",
@@ -142,7 +129,7 @@ int command_few_shot(int argc, char **argv) {
     if (status == EXIT_DONE)
         status = few_shot_data_load(&data, &s);
     if (status == EXIT_DONE)
-        status = session_open(&context, s.device, s.gemm, s.dtype, s.memory, s.seed, s.profile);
+        status = session_open(&context, &s.session, s.seed);
     if (status == EXIT_DONE)
         status = few_shot_problem_open(&problem, context, &s, &data);
     if (status == EXIT_DONE)

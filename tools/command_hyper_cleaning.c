@@ -21,10 +21,7 @@ static const cleaning_settings defaults = {.train = 2000,
                                            .upper_rate = 0.01,
                                            .init_rate = 0.05,
                                            .iterations = 300,
-                                           .truncation = true,
-                                           .initialization_auxiliary = true,
-                                           .dtype = "float",
-                                           .gemm = "auto"};
+                                           .session = SESSION_DEFAULTS("float")};
 
 #define AT(field) offsetof(cleaning_settings, field)
 static const option_spec options[] = {
@@ -45,22 +42,10 @@ static const option_spec options[] = {
     {"upper-rate", OPTION_REAL, AT(upper_rate), 0, 1e6, NULL, "learning rate of Adam on the examples' weights"},
     {"init-rate", OPTION_REAL, AT(init_rate), 0, 1e6, NULL, "learning rate of SGD on the initialization"},
     {"iterations", OPTION_INTEGER, AT(iterations), 1, 1e9, NULL, "upper iterations"},
-    {"truncation", OPTION_OFF, AT(truncation), 0, 0, NULL, "differentiate the whole loop, not up to max_loss_iter"},
-    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL,
-     "do not learn the initialization: every loop starts from the same"},
     {"warm-start", OPTION_ON, AT(warm_start), 0, 0, NULL,
      "every loop starts where the last ended (then the initialization is not learned)"},
-    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
-     "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
     {"seed", OPTION_INTEGER, AT(seed), 0, 9e15, NULL,
      "of the split, the wrong labels, the initialization and the minibatches"},
-    {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
-     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
-    {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
-    {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
-    {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
-     "time every kernel on the device: a table at the end, and in result.json"},
-    {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
     {0}};
 #undef AT
 
@@ -85,6 +70,8 @@ static const command_spec command = {
         "a\n"
         "classifier trained with the weights does well on clean validation data. Wrong labels end with low weights.",
     .options = options,
+    .shared = session_options,
+    .shared_offset = offsetof(cleaning_settings, session),
     .settings_size = sizeof(cleaning_settings),
     .defaults = &defaults,
     .preset = preset};
@@ -106,13 +93,13 @@ int command_hyper_cleaning(int argc, char **argv) {
     int status = options_parse(&command, argc, argv, &s, &config, &help);
     if (status != EXIT_DONE || help)
         goto done;
-    s.initialization_auxiliary = s.initialization_auxiliary && !s.warm_start;
+    s.session.initialization_auxiliary = s.session.initialization_auxiliary && !s.warm_start;
     resolved = options_resolved(&command, &s);
     status = check(&s);
     if (status == EXIT_DONE)
         status = cleaning_data_load(&data, &s);
     if (status == EXIT_DONE)
-        status = session_open(&context, s.device, s.gemm, s.dtype, s.memory, s.seed, s.profile);
+        status = session_open(&context, &s.session, s.seed);
     if (status == EXIT_DONE)
         status = cleaning_data_upload(&data, context);
     if (status == EXIT_DONE)

@@ -12,10 +12,10 @@
 #include "tally.h"
 
 typedef struct settings {
-    int64_t steps, iterations, memory, seed;
+    int64_t steps, iterations, seed;
     double lower_rate, upper_rate, x0, y0;
-    bool projection, truncation, initialization_auxiliary, profile;
-    const char *device, *dtype, *gemm, *output;
+    bool projection;
+    session_settings session;
 } settings;
 
 static const settings defaults = {.steps = 40,
@@ -25,10 +25,7 @@ static const settings defaults = {.steps = 40,
                                   .x0 = 1,
                                   .y0 = 2,
                                   .projection = true,
-                                  .truncation = true,
-                                  .initialization_auxiliary = true,
-                                  .dtype = "double",
-                                  .gemm = "auto"};
+                                  .session = SESSION_DEFAULTS("double")};
 
 #define AT(field) offsetof(settings, field)
 static const option_spec options[] = {
@@ -40,19 +37,7 @@ static const option_spec options[] = {
     {"x0", OPTION_REAL, AT(x0), 1, 10, NULL, "x at the start"},
     {"y0", OPTION_REAL, AT(y0), -2, 2, NULL, "z at the start"},
     {"projection", OPTION_OFF, AT(projection), 0, 0, NULL, "do not project y to [-2, 2] at every lower step"},
-    {"truncation", OPTION_OFF, AT(truncation), 0, 0, NULL, "differentiate the whole loop, not up to max_loss_iter"},
-    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL,
-     "do not learn z: every loop starts from y0"},
-    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
-     "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
     {"seed", OPTION_INTEGER, AT(seed), 0, 9e15, NULL, "of random numbers (this example draws none)"},
-    {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
-     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
-    {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type"},
-    {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products (this example has none)"},
-    {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
-     "time every kernel on the device: a table at the end, and in result.json"},
-    {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
     {0}};
 #undef AT
 
@@ -67,6 +52,8 @@ static const command_spec command = {
         "The numerical example of the IAPTT-GM paper: min over x in [1, 10] of F = x + x y, y in [-2, 2] a minimum of\n"
         "f = -sin(x y). The solution is x = 11 pi / 4, y = -2.",
     .options = options,
+    .shared = session_options,
+    .shared_offset = offsetof(settings, session),
     .settings_size = sizeof(settings),
     .defaults = &defaults,
     .preset = preset};
@@ -103,7 +90,7 @@ static blo_node *upper_objective(const blo_state *state, void *user) {
 
 static blo_status one_parameter(problem *p, blo_model **model, const char *name, double value) {
     blo_status status =
-        blo_model_create(p->context, !strcmp(p->settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT, model);
+        blo_model_create(p->context, !strcmp(p->settings->session.dtype, "double") ? BLO_DOUBLE : BLO_FLOAT, model);
     if (status == BLO_OK)
         status = blo_model_add(*model, name, 0, NULL);
     return status == BLO_OK ? blo_model_set(*model, name, &value, 1) : status;
@@ -120,8 +107,8 @@ static blo_status open_problem(problem *p) {
     lower.projection = s->projection ? BLO_PROJECT_BOX : BLO_PROJECT_NONE;
     lower.box_lo = -2;
     lower.box_hi = 2;
-    lower.truncation = s->truncation;
-    lower.initialization_auxiliary = s->initialization_auxiliary;
+    lower.truncation = s->session.truncation;
+    lower.initialization_auxiliary = s->session.initialization_auxiliary;
     descent.learning_rate = s->upper_rate;
     p->losses = calloc((size_t)s->steps, sizeof *p->losses);
     p->histogram = calloc((size_t)s->steps + 1, sizeof *p->histogram);
@@ -173,7 +160,7 @@ static blo_status iterate(problem *p, int i, double *row) {
         status = blo_trajectory_get(p->trajectory, (int)s->steps, "y", &p->y, 1);
     if (status == BLO_OK)
         status = blo_optimizer_step(p->step_x);
-    if (status == BLO_OK && s->initialization_auxiliary)
+    if (status == BLO_OK && s->session.initialization_auxiliary)
         status = blo_optimizer_step(p->step_z);
     if (status == BLO_OK)
         status = read_parameters(p);
@@ -236,7 +223,7 @@ static bool tell(int iteration, double upper_loss, int max_loss_iter, void *user
 /* The first iteration, which builds the kernels, is not among those that are timed, unless it is the only one. */
 static int run_solved(problem *p) {
     blo_optimizer *const steps[] = {p->step_x, p->step_z};
-    const int n = p->settings->initialization_auxiliary ? 2 : 1, iterations = (int)p->settings->iterations;
+    const int n = p->settings->session.initialization_auxiliary ? 2 : 1, iterations = (int)p->settings->iterations;
     blo_status status = BLO_OK;
     for (int part = 0; status == BLO_OK && p->done < iterations && !interrupt_asked(); part++) {
         const double start = session_seconds();
@@ -255,7 +242,7 @@ static int run_solved(problem *p) {
 static int run(problem *p, run_folder *folder) {
     double row[N_COLUMNS] = {0};
     const double solution = 11 * acos(-1) / 4;
-    const bool rows = folder || p->settings->profile;
+    const bool rows = folder || p->settings->session.profile;
     interrupt_catch();
     int status = rows ? run_rows(p, folder, row) : run_solved(p);
     progress_end();
@@ -293,7 +280,7 @@ int command_numerical(int argc, char **argv) {
     int status = options_parse(&command, argc, argv, &s, &config, &help);
     if (status != EXIT_DONE || help)
         goto done;
-    status = session_open(&p.context, s.device, s.gemm, s.dtype, s.memory, s.seed, s.profile);
+    status = session_open(&p.context, &s.session, s.seed);
     if (status != EXIT_DONE)
         goto done;
     p.y = p.z = s.y0;
@@ -303,10 +290,10 @@ int command_numerical(int argc, char **argv) {
         goto done;
     }
     resolved = options_resolved(&command, &s);
-    if (s.output)
-        status = run_folder_open(&folder, s.output, resolved, N_COLUMNS, columns);
+    if (s.session.output)
+        status = run_folder_open(&folder, s.session.output, resolved, N_COLUMNS, columns);
     if (status == EXIT_DONE)
-        status = run(&p, s.output ? &folder : NULL);
+        status = run(&p, s.session.output ? &folder : NULL);
 done:
     run_folder_close(&folder);
     close_problem(&p);

@@ -53,7 +53,9 @@ int command_tune(int argc, char **argv) {
     int status = options_parse(&command, argc, argv, &s, &config, &help);
     if (status != EXIT_DONE || help)
         goto done;
-    status = session_open(&context, s.device, "auto", strcmp(s.dtype, "float") ? "double" : "float", 0, 0, false);
+    const session_settings session = {
+        .device = s.device, .gemm = "auto", .dtype = strcmp(s.dtype, "float") ? "double" : "float"};
+    status = session_open(&context, &session, 0);
     if (status == EXIT_DONE && strcmp(s.dtype, "double"))
         status = tune(context, BLO_FLOAT);
     if (status == EXIT_DONE && strcmp(s.dtype, "float"))

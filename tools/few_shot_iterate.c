@@ -153,7 +153,7 @@ static int run_tasks(few_shot_iteration *it, int64_t i, bool measures, double *r
         if (status != EXIT_DONE)
             break;
         const blo_status run = run_batch(it, batch, measures, row);
-        if (few_shot_problem_halve(p, false, b, run))
+        if (few_shot_problem_retry(p, false, b, run))
             continue;
         if (run != BLO_OK)
             status = complain(EXIT_FAILED, "upper iteration %lld, task %lld: %s", (long long)i, (long long)t,

@@ -49,7 +49,7 @@ static int judge_tasks(few_shot_problem *p, blo_split split, int64_t n, bool sho
         if (status != EXIT_DONE)
             break;
         const blo_status judged = judge_batch(p, &p->data->batches[split], panel, &accuracies);
-        if (few_shot_problem_halve(p, true, panel->b, judged))
+        if (few_shot_problem_retry(p, true, panel->b, judged))
             continue;
         if (judged != BLO_OK)
             return complain(EXIT_FAILED, "%s task %lld: %s", split == BLO_SPLIT_TEST ? "test" : "validation",

@@ -63,9 +63,9 @@ static void options_of(const few_shot_problem *p, bool judge, blo_lower_options 
     options->lower_loop = (int)(judge && s->evaluate_steps ? s->evaluate_steps : s->steps);
     options->optimizer.learning_rate = judge && s->evaluate_rate > 0 ? s->evaluate_rate : s->lower_rate;
     options->acquire_max_loss = !judge;
-    options->truncation = !judge && s->truncation;
-    options->initialization_auxiliary = s->initialization_auxiliary;
-    options->memory_budget = (uint64_t)s->memory;
+    options->truncation = !judge && s->session.truncation;
+    options->initialization_auxiliary = s->session.initialization_auxiliary;
+    options->memory_budget = (uint64_t)s->session.memory;
     if (s->cosine)
         options->learning_rate = annealed_rate;
 }
@@ -97,18 +97,26 @@ static blo_status make_method(few_shot_problem *p) {
     blo_status status = blo_iapttgm_create(few_shot_loss, p, p->backbone, p->lower, &p->method);
     if (status == BLO_OK && p->backbone)
         status = blo_optimizer_create(p->backbone, &adam, &p->backbone_step);
-    if (status == BLO_OK && s->initialization_auxiliary)
+    if (status == BLO_OK && s->session.initialization_auxiliary)
         status = blo_optimizer_create(p->lower, &init, &p->init_step);
     return status;
+}
+
+/* One number for validation and test: each is a program of its own. */
+static int64_t judged_at_once(const few_shot_settings *s) {
+    int64_t b = few_shot_at_once(s->validate_tasks, s->batch);
+    while (s->evaluate_tasks % b != 0)
+        b = few_shot_at_once(s->validate_tasks, b - 1);
+    return b;
 }
 
 int few_shot_problem_open(few_shot_problem *p, blo_context *context, const few_shot_settings *settings,
                           few_shot_data *data) {
     *p = (few_shot_problem){.settings = settings, .data = data, .context = context};
-    p->dtype = !strcmp(settings->dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
+    p->dtype = !strcmp(settings->session.dtype, "double") ? BLO_DOUBLE : BLO_FLOAT;
     p->all = !strcmp(settings->lower, "all");
     p->most[0] = settings->clamp_per_task > 0 ? 1 : settings->batch;
-    p->most[1] = settings->batch;
+    p->most[1] = judged_at_once(settings);
     blo_status status = make_models(p);
     if (status == BLO_OK)
         status = make_solver(p, false);
@@ -157,14 +165,24 @@ int few_shot_problem_batch(few_shot_problem *p, bool judge, blo_split split, int
     return set == BLO_OK ? EXIT_DONE : complain(EXIT_FAILED, "%s", blo_context_error(p->context));
 }
 
-bool few_shot_problem_halve(few_shot_problem *p, bool judge, int64_t at_once, blo_status status) {
-    if (status != BLO_ERROR_BUDGET || at_once == 1)
-        return false;
-    p->most[judge] = few_shot_at_once(at_once, at_once / 2); /* a part of each batch there was */
-    drop_solver(p, judge);
-    complain(EXIT_DONE, "%lld tasks at once do not fit into the memory; %lld at most from now on", (long long)at_once,
-             (long long)p->most[judge]);
-    return true;
+bool few_shot_problem_retry(few_shot_problem *p, bool judge, int64_t at_once, blo_status status) {
+    int64_t *refused = &p->refused[judge];
+    if (status == BLO_ERROR_BUDGET && (judge ? p->trajectory : p->judged)) {
+        drop_solver(p, !judge);
+        return true;
+    }
+    if (status == BLO_ERROR_BUDGET && at_once > 1) {
+        *refused = *refused ? *refused : at_once;
+        p->most[judge] = few_shot_at_once(at_once, at_once / 2); /* a part of each batch there was */
+        drop_solver(p, judge);
+        return true;
+    }
+    if (status == BLO_OK && *refused) {
+        complain(EXIT_DONE, "%lld %s tasks at once do not fit into the memory: %lld run at once", (long long)*refused,
+                 judge ? "validation or test" : "training", (long long)at_once);
+        *refused = 0;
+    }
+    return false;
 }
 
 /* --- the rate below --- */

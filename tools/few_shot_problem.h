@@ -22,6 +22,7 @@ typedef struct few_shot_problem {
     blo_trajectory *trajectory, *judged;
     blo_tensor *rate[2];     /* [] of solver and judge, with --cosine */
     int64_t most[2];         /* tasks at once of solver and judge, at most */
+    int64_t refused[2];      /* so many did not fit, and that is not told yet; 0: they did */
     int64_t first_iteration; /* done by the runs that --load continues */
 } few_shot_problem;
 
@@ -33,9 +34,10 @@ void few_shot_problem_close(few_shot_problem *problem);
 /* The solver of training, or the judge, and the data of SPLIT for so many of TASKS tasks at once as may be. *AT_ONCE:
  * how many. */
 int few_shot_problem_batch(few_shot_problem *problem, bool judge, blo_split split, int64_t tasks, int64_t *at_once);
-/* After a loop of AT_ONCE tasks failed with STATUS: true if that was the budget, and fewer at once are left to try:
- * half of them at most from now on, of which a line is printed. */
-bool few_shot_problem_halve(few_shot_problem *problem, bool judge, int64_t at_once, blo_status status);
+/* After a loop of AT_ONCE tasks that ended with STATUS: true if the budget was too small and it can be tried again:
+ * with what the other solver's loop held, or else with half of the tasks at most from now on. Once they fit, a line is
+ * printed. */
+bool few_shot_problem_retry(few_shot_problem *problem, bool judge, int64_t at_once, blo_status status);
 
 /* The learning rate below in upper iteration I of this run; another than the last is sent to the device. */
 double few_shot_problem_rate(const few_shot_problem *problem, int64_t i);

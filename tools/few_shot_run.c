@@ -151,10 +151,10 @@ static int open_run(run *r, const json_t *config) {
     int status = few_shot_iteration_open(&r->iteration, r->problem);
     if (status == EXIT_DONE)
         status = few_shot_copy_open(&r->models, r->problem);
-    r->saves = s->output != NULL;
+    r->saves = s->session.output != NULL;
     if (status != EXIT_DONE || !r->saves)
         return status;
-    status = run_folder_open(&r->folder, s->output, config, FEW_SHOT_METRICS, columns);
+    status = run_folder_open(&r->folder, s->session.output, config, FEW_SHOT_METRICS, columns);
     return status == EXIT_DONE
                ? few_shot_model_save(r->problem, &r->folder, "first.safetensors", r->problem->first_iteration)
                : status;

@@ -5,12 +5,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "session.h"
+
 typedef struct few_shot_settings {
-    const char *data, *backbone, *block, *lower, *init_optimizer, *load, *device, *dtype, *gemm, *output;
+    const char *data, *backbone, *block, *lower, *init_optimizer, *load;
     int64_t image_size, channels, ways, shots, query, tasks, batch, filters, steps, iterations;
-    int64_t validate_every, validate_tasks, evaluate_tasks, evaluate_steps, memory, seed;
+    int64_t validate_every, validate_tasks, evaluate_tasks, evaluate_steps, seed;
     double lower_rate, upper_rate, init_rate, evaluate_rate, clamp, clamp_per_task;
-    bool rotations, cosine, truncation, initialization_auxiliary, keep_tasks, profile;
+    bool rotations, cosine, keep_tasks;
+    session_settings session;
 } few_shot_settings;
 
 #endif

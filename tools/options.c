@@ -21,6 +21,23 @@ int complain(int status, const char *format, ...) {
     return status;
 }
 
+/* Option I of the command: its own, then those it shares. False: there is no such. */
+static bool spec_at(const command_spec *command, int i, option_spec *spec) {
+    int own = 0;
+    while (own < i && command->options[own].name)
+        own++;
+    *spec = command->options[own];
+    if (spec->name || !command->shared)
+        return spec->name != NULL;
+    for (int j = 0; j <= i - own; j++) {
+        *spec = command->shared[j];
+        if (!spec->name)
+            return false;
+    }
+    spec->offset += command->shared_offset;
+    return true;
+}
+
 /* --- values --- */
 
 static bool in_range(const option_spec *spec, double value) {
@@ -94,14 +111,14 @@ static void key_of(const option_spec *spec, char key[NAME_LENGTH]) {
         *c = *c == '-' ? '_' : *c;
 }
 
-static const option_spec *find_key(const command_spec *command, const char *wanted) {
+static bool find_key(const command_spec *command, const char *wanted, option_spec *spec) {
     char key[NAME_LENGTH];
-    for (const option_spec *spec = command->options; spec->name; spec++) {
+    for (int i = 0; spec_at(command, i, spec); i++) {
         key_of(spec, key);
         if (!strcmp(key, wanted) || !strcmp(spec->name, wanted))
-            return spec;
+            return true;
     }
-    return NULL;
+    return false;
 }
 
 static int set_from_json(const option_spec *spec, const char *path, json_t *value, void *settings) {
@@ -142,10 +159,10 @@ static int read_config(const command_spec *command, const char *path, void *sett
     if (!json_is_object(*config))
         return complain(EXIT_USAGE, "--config %s: want a JSON object of options", path);
     json_object_foreach(*config, key, value) {
-        const option_spec *spec = find_key(command, key);
-        if (!spec)
+        option_spec spec;
+        if (!find_key(command, key, &spec))
             return complain(EXIT_USAGE, "--config %s: \"%s\" is no option of clbilevel %s", path, key, command->name);
-        int status = set_from_json(spec, path, value, settings);
+        int status = set_from_json(&spec, path, value, settings);
         if (status != EXIT_DONE)
             return status;
     }
@@ -172,19 +189,22 @@ static void print_default(const option_spec *spec, const void *settings) {
     }
 }
 
+static void print_option(const command_spec *command, const option_spec *spec) {
+    static const char *const kinds[] = {" N", " X", " BYTES", " TEXT", "", "", ""};
+    char left[NAME_LENGTH * 2];
+    snprintf(left, sizeof left, "--%s%s%s%s%s", spec->kind == OPTION_OFF ? "no-" : "", spec->name, kinds[spec->kind],
+             spec->kind == OPTION_CHOICE ? " " : "", spec->kind == OPTION_CHOICE ? spec->choices : "");
+    printf("  %-34s %s", left, spec->help);
+    print_default(spec, command->defaults);
+    putchar('\n');
+}
+
 static void print_help(const command_spec *command) {
+    option_spec spec;
     printf("usage: clbilevel %s [options]\n\n%s\n\nOptions, with their defaults in brackets:\n", command->name,
            command->summary);
-    for (const option_spec *spec = command->options; spec->name; spec++) {
-        static const char *const kinds[] = {" N", " X", " BYTES", " TEXT", "", "", ""};
-        char left[NAME_LENGTH * 2];
-        snprintf(left, sizeof left, "--%s%s%s%s%s", spec->kind == OPTION_OFF ? "no-" : "", spec->name,
-                 kinds[spec->kind], spec->kind == OPTION_CHOICE ? " " : "",
-                 spec->kind == OPTION_CHOICE ? spec->choices : "");
-        printf("  %-34s %s", left, spec->help);
-        print_default(spec, command->defaults);
-        putchar('\n');
-    }
+    for (int i = 0; spec_at(command, i, &spec); i++)
+        print_option(command, &spec);
     if (command->preset)
         printf("  %-34s %s\n", "--preset paper", "the settings of the paper's code");
     printf("  %-34s %s\n  %-34s %s\n", "--config FILE",
@@ -204,9 +224,10 @@ enum { CODE_HELP = 1000, CODE_CONFIG, CODE_PRESET };
 
 static void fill_table(const command_spec *command, struct option *table, char names[][NAME_LENGTH]) {
     int n = 0;
-    for (const option_spec *spec = command->options; spec->name && n < MAX_OPTIONS - 4; spec++, n++) {
-        bool flag = spec->kind == OPTION_ON || spec->kind == OPTION_OFF;
-        snprintf(names[n], NAME_LENGTH, "%s%s", spec->kind == OPTION_OFF ? "no-" : "", spec->name);
+    option_spec spec;
+    for (; n < MAX_OPTIONS - 4 && spec_at(command, n, &spec); n++) {
+        bool flag = spec.kind == OPTION_ON || spec.kind == OPTION_OFF;
+        snprintf(names[n], NAME_LENGTH, "%s%s", spec.kind == OPTION_OFF ? "no-" : "", spec.name);
         table[n] = (struct option){names[n], flag ? no_argument : required_argument, NULL, n};
     }
     table[n++] = (struct option){"help", no_argument, NULL, CODE_HELP};
@@ -220,6 +241,7 @@ static void fill_table(const command_spec *command, struct option *table, char n
 static int scan(parse *p, int argc, char **argv) {
     struct option table[MAX_OPTIONS];
     char names[MAX_OPTIONS][NAME_LENGTH];
+    option_spec spec;
     fill_table(p->command, table, names);
     optind = 1;
     opterr = 0;
@@ -239,8 +261,8 @@ static int scan(parse *p, int argc, char **argv) {
             p->config = optarg;
         else if (code == CODE_PRESET)
             p->preset = optarg;
-        else
-            status = set_value(&p->command->options[code], optarg ? optarg : "", p->settings);
+        else if (spec_at(p->command, code, &spec))
+            status = set_value(&spec, optarg ? optarg : "", p->settings);
         if (status != EXIT_DONE)
             return status;
     }
@@ -267,25 +289,27 @@ int options_parse(const command_spec *command, int argc, char **argv, void *sett
     return status == EXIT_DONE ? scan(&p, argc, argv) : status;
 }
 
+static json_t *json_of(const option_spec *spec, const void *settings) {
+    const void *value = (const char *)settings + spec->offset;
+    switch (spec->kind) {
+    case OPTION_INTEGER:
+    case OPTION_BYTES: return json_integer(*(const int64_t *)value);
+    case OPTION_REAL: return json_real(*(const double *)value);
+    case OPTION_TEXT:
+    case OPTION_CHOICE: return *(const char *const *)value ? json_string(*(const char *const *)value) : json_null();
+    case OPTION_ON:
+    case OPTION_OFF: break;
+    }
+    return json_boolean(*(const bool *)value);
+}
+
 json_t *options_resolved(const command_spec *command, const void *settings) {
     json_t *object = json_object();
     char key[NAME_LENGTH];
-    for (const option_spec *spec = command->options; spec->name; spec++) {
-        const void *value = (const char *)settings + spec->offset;
-        json_t *item = NULL;
-        key_of(spec, key);
-        switch (spec->kind) {
-        case OPTION_INTEGER:
-        case OPTION_BYTES: item = json_integer(*(const int64_t *)value); break;
-        case OPTION_REAL: item = json_real(*(const double *)value); break;
-        case OPTION_TEXT:
-        case OPTION_CHOICE:
-            item = *(const char *const *)value ? json_string(*(const char *const *)value) : json_null();
-            break;
-        case OPTION_ON:
-        case OPTION_OFF: item = json_boolean(*(const bool *)value); break;
-        }
-        json_object_set_new(object, key, item);
+    option_spec spec;
+    for (int i = 0; spec_at(command, i, &spec); i++) {
+        key_of(&spec, key);
+        json_object_set_new(object, key, json_of(&spec, settings));
     }
     return object;
 }

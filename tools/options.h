@@ -33,6 +33,8 @@ typedef struct option_spec {
 typedef struct command_spec {
     const char *name, *summary;
     const option_spec *options; /* ends with a NULL name */
+    const option_spec *shared;  /* the same of other commands too, after OPTIONS; NULL: none */
+    size_t shared_offset;       /* of the part of the settings that their offsets are in */
     size_t settings_size;
     const void *defaults;
     /* Applies the preset NAME to SETTINGS, false if there is none of that name; NULL: the command has no presets. */

@@ -4,22 +4,37 @@
 #include <string.h>
 #include <time.h>
 
-#include "options.h"
+#define AT(field) offsetof(session_settings, field)
+const option_spec session_options[] = {
+    {"truncation", OPTION_OFF, AT(truncation), 0, 0, NULL, "differentiate the whole loop, not up to max_loss_iter"},
+    {"initialization-auxiliary", OPTION_OFF, AT(initialization_auxiliary), 0, 0, NULL,
+     "do not learn the initialization: every loop starts from the same"},
+    {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
+     "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
+    {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
+     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
+    {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
+    {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
+    {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
+     "time every kernel on the device: a table at the end, and in result.json"},
+    {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
+    {0}};
+#undef AT
 
-int session_open(blo_context **context, const char *device, const char *gemm, const char *dtype, int64_t memory,
-                 int64_t seed, bool profile) {
+int session_open(blo_context **context, const session_settings *settings, int64_t seed) {
+    const char *device = settings->device, *gemm = settings->gemm;
     char message[1024];
     blo_context_options options;
     blo_context_options_default(&options);
     options.device = device;
     options.gemm = !strcmp(gemm, "own") ? BLO_GEMM_OWN : !strcmp(gemm, "clblast") ? BLO_GEMM_CLBLAST : BLO_GEMM_AUTO;
-    options.memory_budget = (uint64_t)memory;
+    options.memory_budget = (uint64_t)settings->memory;
     options.seed = (uint64_t)seed;
-    options.profile = profile;
+    options.profile = settings->profile;
     if (blo_context_create(&options, context, message, sizeof message) != BLO_OK)
         return complain(EXIT_FAILED, "%s%s%s%s", device ? "--device " : "", device ? device : "", device ? ": " : "",
                         message);
-    if (!strcmp(dtype, "double") && !blo_context_has_double(*context))
+    if (!strcmp(settings->dtype, "double") && !blo_context_has_double(*context))
         return complain(EXIT_FAILED, "--dtype double: device \"%s\" has no double; want float",
                         blo_context_device_name(*context));
     return EXIT_DONE;

@@ -5,9 +5,22 @@
 #include <clbilevel/clbilevel.h>
 #include <jansson.h>
 
-/* Opens the device; complaints are printed. GEMM: "auto", "clblast" or "own"; DTYPE is checked against the device. */
-int session_open(blo_context **context, const char *device, const char *gemm, const char *dtype, int64_t memory,
-                 int64_t seed, bool profile);
+#include "options.h"
+
+/* What every run is told alike; part of a command's settings. */
+typedef struct session_settings {
+    const char *device, *dtype, *gemm, *output;
+    int64_t memory;
+    bool truncation, initialization_auxiliary, profile;
+} session_settings;
+
+/* The options that set them, and their defaults. */
+extern const option_spec session_options[];
+#define SESSION_DEFAULTS(element)                                                                                      \
+    { .dtype = element, .gemm = "auto", .truncation = true, .initialization_auxiliary = true }
+
+/* Opens the device; complaints are printed. The dtype is checked against the device. */
+int session_open(blo_context **context, const session_settings *settings, int64_t seed);
 double session_seconds(void);
 /* The statistics that every result.json holds. */
 void session_report(json_t *result, const blo_context *context);

@@ -110,9 +110,10 @@ BLO_API blo_status blo_lower_solver_set_task_input(blo_lower_solver *solver, con
 /* Runs the loop: y_0 = z, T steps, F at every step; one wait. Any of the four tensors may be NULL if the objectives do
  * not use it. *TRAJECTORY: NULL on first use: created, the caller destroys it; else reused, and what it held is
  * overwritten. MAX_LOSS_ITER [tasks] (may be NULL): the pessimistic step of each task, 1 … T, smallest at a tie (T with
- * truncation off). Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that would do),
- * NUMERIC (with the step, and with the task, from 0, where there are several), UNSUPPORTED (options.whole on, several
- * tasks; random numbers whose counter differs from task to task), MEMORY, BUILD, DEVICE. */
+ * truncation off). Buffers that the objectives track (blo_model_track()) are updated, once, when all has succeeded;
+ * nothing else of a model changes. Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that
+ * would do), NUMERIC (with the step, and with the task, from 0, where there are several), UNSUPPORTED (options.whole on,
+ * several tasks; random numbers whose counter differs from task to task), MEMORY, BUILD, DEVICE. */
 BLO_API blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, blo_tensor *train_target,
                                       blo_tensor *validate_data, blo_tensor *validate_target,
                                       blo_trajectory **trajectory, int *max_loss_iter);

@@ -20,6 +20,7 @@ enum {
     COPY_COST = 16,       /* putting zeros around an image takes one part in so many of the product's time, or more */
     RANGES = 8,           /* of images, at most: each has partial sums */
     RANGE_WORK = 1 << 18, /* products per weight-tile's lane range below which a range is not worth its partial sums */
+    WEIGHT_ITEMS = 4,     /* that share the tiles of one range: each reads all its images */
     BLOCK_BYTES = 1 << 19 /* of images and gradients that stay in the cache while all tiles pass over them */
 };
 
@@ -45,6 +46,11 @@ static int64_t step_cost(int64_t rows, int64_t vectors) {
     return fma > loads ? (fma > latency ? fma : latency) : (loads > latency ? loads : latency);
 }
 
+/* What storing a tile costs, in half cycles: whole pixels follow one another in memory, parts of pixels do not. */
+static int64_t store_cost(int64_t rows, int64_t vectors, bool whole_pixels) {
+    return rows * vectors * (whole_pixels ? 2 : 8);
+}
+
 static void set_lanes(blo_conv_choice *choice, int vector, int vectors) {
     choice->vector = vector;
     choice->vectors = vectors;
@@ -60,7 +66,7 @@ static bool fits_in_place(const blo_conv_shape *shape, int lines, int columns) {
 static int64_t choose_output(const blo_device_facts *facts, const blo_conv_shape *shape, bool in_place,
                              blo_conv_choice *choice) {
     int vector = vector_elements(facts, shape->dtype), room = registers(facts);
-    int64_t least = INT64_MAX;
+    int64_t least = INT64_MAX, depth = shape->taps[0] * shape->taps[1] * (shape->channels / shape->groups);
     *choice = (blo_conv_choice){.ranges = 1, .in_place = in_place};
     for (int vectors = 1; vectors <= 4; vectors++)
         for (int lines = 1; lines <= MOST_LINES; lines++)
@@ -71,7 +77,9 @@ static int64_t choose_output(const blo_device_facts *facts, const blo_conv_shape
                     continue;
                 int64_t panels = shape->groups * ceil_div(ceil_div(shape->outputs, shape->groups), vector * vectors);
                 int64_t tiles = panels * ceil_div(shape->height, lines) * ceil_div(shape->width, columns);
-                int64_t cost = tiles * step_cost(lines * columns, vectors);
+                bool whole = shape->outputs == vector * vectors;
+                int64_t cost =
+                    tiles * (depth * step_cost(lines * columns, vectors) + store_cost(lines * columns, vectors, whole));
                 if (cost > least || (cost == least && lines * columns <= choice->tile_rows * choice->tile_columns))
                     continue;
                 least = cost;
@@ -385,7 +393,9 @@ int blo_conv_output_launch(const blo_conv_shape *shape, const blo_conv_choice *c
 int blo_conv_weight_launch(const blo_conv_shape *shape, const blo_conv_choice *choice, const blo_conv_place *g,
                            size_t global[3], size_t local[3], uint64_t *values) {
     int64_t row = shape->columns * shape->channels, range = ceil_div(shape->images, choice->ranges),
-            tiles = weight_tiles(shape, choice), group = ceil_div(tiles, 4), g_row = g->columns * shape->outputs,
+            tiles = weight_tiles(shape, choice), panels = shape->groups * group_panels(shape, choice),
+            item_tiles = panels * tiles < WEIGHT_ITEMS ? panels * tiles : ceil_div(panels * tiles, WEIGHT_ITEMS),
+            g_row = g->columns * shape->outputs,
             bytes = (shape->rows * row + g->rows * g_row) * (int64_t)blo_dtype_size(shape->dtype),
             block = BLOCK_BYTES / (bytes > 0 ? bytes : 1);
     const int64_t all[] = {shape->images,
@@ -408,8 +418,9 @@ int blo_conv_weight_launch(const blo_conv_shape *shape, const blo_conv_choice *c
                            shape->outputs,
                            shape->outputs / shape->groups,
                            group_panels(shape, choice),
+                           panels,
                            tiles,
-                           group,
+                           item_tiles,
                            shape->size[0],
                            shape->size[1],
                            shape->stride[0],
@@ -418,9 +429,9 @@ int blo_conv_weight_launch(const blo_conv_shape *shape, const blo_conv_choice *c
                            shape->dilation[1],
                            shape->low[0],
                            shape->low[1]};
-    global[0] = (size_t)ceil_div(tiles, group);
-    global[1] = (size_t)(shape->groups * group_panels(shape, choice));
-    global[2] = (size_t)choice->ranges;
+    global[0] = (size_t)ceil_div(panels * tiles, item_tiles);
+    global[1] = (size_t)choice->ranges;
+    global[2] = 1;
     one_item_groups(local);
     return set_values(all, sizeof all / sizeof all[0], values);
 }

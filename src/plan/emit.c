@@ -296,8 +296,8 @@ static void elementwise_text(blo_text *text, const operands *x) {
     case BLO_OP_EXP: blo_text_add(text, "blo_exp_%s(%s)", type, a); break;
     case BLO_OP_LOG: blo_text_add(text, "blo_log_%s(%s)", type, a); break;
     case BLO_OP_TANH: blo_text_add(text, "blo_tanh_%s(%s)", type, a); break;
-    case BLO_OP_SIN: call_text(text, x, "sin"); break;
-    case BLO_OP_COS: call_text(text, x, "cos"); break;
+    case BLO_OP_SIN: blo_text_add(text, "blo_sin_%s(%s)", type, a); break;
+    case BLO_OP_COS: blo_text_add(text, "blo_cos_%s(%s)", type, a); break;
     case BLO_OP_POW: call_text(text, x, "pow"); break;
     case BLO_OP_SQRT: blo_text_add(text, "sqrt(%s)", a); break;
     case BLO_OP_SIGMOID: blo_text_add(text, "blo_sigmoid_%s(%s)", type, a); break;
@@ -326,6 +326,8 @@ static void note_helpers(blo_emitter *emitter, const blo_node *node, bool wide) 
     case BLO_OP_LOG:
     case BLO_OP_TANH:
     case BLO_OP_SIGMOID: (wide ? emitter->uses.wide_math : emitter->uses.math)[node->dtype] = true; break;
+    case BLO_OP_SIN:
+    case BLO_OP_COS: (wide ? emitter->uses.wide_circular : emitter->uses.circular)[node->dtype] = true; break;
     case BLO_OP_DIV: emitter->uses.divide = emitter->uses.divide || node->dtype >= BLO_INT32; break;
     default: break;
     }

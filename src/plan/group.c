@@ -1,7 +1,7 @@
 /* Which roots one kernel writes together, and the order kernels run in. Roots of one shape join when none of them waits
  * for a third kernel that waits for another of them; so do reductions that walk the same array, and the image they
  * walk. Knows the graph only. */
-#include "lower.h"
+#include "moments.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -128,13 +128,20 @@ static bool walk_together(const blo_lowering *lowering, const blo_node *a, const
     return false;
 }
 
+/* Is it a sum per channel of images that are worth it? */
+static bool sums_channels(const blo_node *sum) {
+    const blo_node *a = sum->in[0];
+    return sum->op == BLO_OP_SUM && a->rank >= IMAGE_AXES &&
+           sum->attr.axes == (uint32_t)ALL_BUT_CHANNELS << (a->rank - IMAGE_AXES) &&
+           a->shape[a->rank - 1] >= LEAST_CHANNELS && blo_reduction_length(sum) >= LEAST_PLACES;
+}
+
 /* May one kernel walk the reduction SUM and NODE: another of its axes, or the image that it sums per channel? */
 static bool fit_together(const blo_node *sum, const blo_node *node) {
     const blo_node *a = sum->in[0];
     if (kind_of(node) == BLO_GROUP_REDUCE)
         return sum->attr.axes == node->attr.axes && same_shape(a, node->in[0]);
-    return a->rank >= IMAGE_AXES && sum->attr.axes == (uint32_t)ALL_BUT_CHANNELS << (a->rank - IMAGE_AXES) &&
-           a->shape[a->rank - 1] >= LEAST_CHANNELS && blo_reduction_length(sum) >= LEAST_PLACES && same_shape(a, node);
+    return sums_channels(sum) && same_shape(a, node);
 }
 
 /* The same for the group INDEX and a root that may not join it as one of its shape. */
@@ -142,6 +149,8 @@ static bool can_walk(const blo_lowering *lowering, int index, const blo_node *no
                      const marks *m) {
     const blo_group *group = &lowering->groups[index];
     const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    if (!lowering->device->is_cpu) /* teams.c: one reduction a kernel */
+        return false;
     if (group->kind == BLO_GROUP_REDUCE) {
         if ((fresh->kind != BLO_GROUP_REDUCE && (fresh->kind != BLO_GROUP_ELEMENTWISE || fresh->row >= 0)) ||
             !fit_together(first, node))
@@ -191,8 +200,24 @@ static void join(blo_group *group, const blo_node *node, const blo_group *fresh)
     }
 }
 
+/* The group that sums what NODE sums the squares of, and can go on to these: what they need is what the sum needs. */
+static blo_group *group_of_sum(const blo_lowering *lowering, const blo_node *node) {
+    double factor;
+    const blo_node *sum = blo_sum_for_squares(node, &factor);
+    if (!sum || !sums_channels(sum) || lowering->routine)
+        return NULL;
+    blo_group *group = &lowering->groups[lowering->facts[sum->id].group];
+    return group->n_roots < BLO_GROUP_ROOTS ? group : NULL;
+}
+
 static bool place_root(blo_lowering *lowering, blo_node *node, const marks *m) {
     blo_node_facts *facts = &lowering->facts[node->id];
+    blo_group *summing = group_of_sum(lowering, node);
+    if (summing) {
+        summing->roots[summing->n_roots++] = node->id;
+        facts->group = lowering->facts[summing->roots[0]].group;
+        return true;
+    }
     blo_group fresh = {.kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .carrier = -1};
     if (!collect_uses(lowering, &fresh, node, m->seen, m->stack)) {
         free(fresh.uses);

@@ -1,6 +1,6 @@
-/* Groups -> kernels: elementwise kernels with the short reductions they need, long reductions in one or two kernels,
- * scatters. The order of every sum follows from the reduction's own shape, never from what else the kernel computes. */
-#include "emit.h"
+/* Groups -> kernels: elementwise kernels with the short reductions they need, scatters, small products; and what all
+ * generated kernels are made with (domain.h). Long reductions: reductions.c. */
+#include "domain.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,12 +8,7 @@
 #include <string.h>
 
 enum {
-    SERIAL_LENGTH = 256, /* a reduction up to this long is one loop */
-    CHUNK = 128,         /* elements of one partial sum */
-    MOST_VECTORS = 4, /* neighbours of a range that an item sums, so that it walks memory in pieces that lie together */
-    MANY_OUTER = 4096,    /* with as many results there is work enough without partial sums */
-    MAX_PARTIALS = 65536, /* partial results of one reduction */
-    STORED_OUTPUTS = 3,   /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
+    STORED_OUTPUTS = 3, /* arrays of one root that its kernel writes: GROUP_ROOTS of them fit beside what is read */
     STORED_BY_PRODUCTS = 1,
     COPIED_OUTPUTS = 40 /* arrays that one kernel of copies writes */
 };
@@ -25,26 +20,18 @@ static size_t group_size(const blo_lowering *lowering, uint64_t items) {
     return items >= 512 ? 64 : 1;
 }
 
-/* What the items of a kernel run over: OUTER x EXTENT elements, one an item, or with lanes WIDTH neighbours along
- * EXTENT. The text has their indices: "g" along EXTENT, "h" along OUTER. With VECTORS above 1 an item has so many
- * vectors of neighbours, and the text must define "g" itself, from "first" on. */
-typedef struct domain {
-    int64_t outer, extent;
-    int vectors;
-} domain;
-
 /* Elements of an item. */
-static int64_t span_of(const domain *over, int width) {
+int64_t blo_domain_span(const blo_domain *over, int width) {
     return over->vectors > 1 ? (int64_t)over->vectors * width : width;
 }
 
-static uint64_t items_of(const domain *over, int width) {
-    const int64_t span = span_of(over, width);
+static uint64_t items_of(const blo_domain *over, int width) {
+    const int64_t span = blo_domain_span(over, width);
     return (uint64_t)(over->outer * ((over->extent + span - 1) / span));
 }
 
 /* Elements that an item should compute at once. Lanes pay on CPU devices, and from a few vectors on. */
-static int width_of(const blo_lowering *lowering, int64_t elements) {
+int blo_domain_width(const blo_lowering *lowering, int64_t elements) {
     const blo_device_facts *device = lowering->device;
     if (!device->is_cpu || device->float_vector_width < 4)
         return 1;
@@ -60,20 +47,25 @@ static int width_of(const blo_lowering *lowering, int64_t elements) {
 
 /* In a routine on a CPU device, which one item runs, the last vector moves back over the one before it, so that none is
  * partly empty: what both compute is the same. */
-static bool overlaps(const blo_lowering *lowering, int width, const domain *over) {
+static bool overlaps(const blo_lowering *lowering, int width, const blo_domain *over) {
     return lowering->routine && width > 1 && over->extent >= width;
 }
 
-static void start_emitter(blo_emitter *emitter, blo_lowering *lowering, int group, int width, const domain *over) {
+void blo_domain_start(blo_emitter *emitter, blo_lowering *lowering, int group, int width, const blo_domain *over) {
     blo_emitter_init(emitter, lowering, group, width);
     emitter->full = over->extent % width == 0 || overlaps(lowering, width, over);
     emitter->indices.unaligned = over->extent % width != 0;
 }
 
 /* Defines an item's indices. */
-static void domain_text(const blo_emitter *emitter, const domain *over, blo_text *text) {
+static void domain_text(const blo_emitter *emitter, const blo_domain *over, blo_text *text) {
     const int width = emitter->width;
     const char *item = width == 1 ? "g" : "item";
+    if (over->team) {
+        blo_text_add(text, "__local %s t[%d];\nconst uint g = get_group_id(0), member = get_local_id(0);\n{\n",
+                     blo_type_name(over->shared), over->team);
+        return;
+    }
     if (emitter->lowering->routine)
         blo_text_add(text, "for (uint %s = BLO_LANE; %s < n; %s += BLO_LANES) {\n", item, item, item);
     else
@@ -81,7 +73,7 @@ static void domain_text(const blo_emitter *emitter, const domain *over, blo_text
     if (width == 1)
         return;
     const char *type = blo_lanes_index(width);
-    const int64_t span = span_of(over, width), blocks = (over->extent + span - 1) / span;
+    const int64_t span = blo_domain_span(over, width), blocks = (over->extent + span - 1) / span;
     char last[48] = "";
     if (emitter->full && over->extent % width != 0)
         snprintf(last, sizeof last, ", %" PRId64 "u)", over->extent - width);
@@ -109,7 +101,7 @@ static const char *qualifier(const blo_lowering *lowering) {
 
 /* Adds a step that runs the emitter's text (the body of a kernel OVER its elements) on the emitter's arrays. VALUES
  * follow n. */
-static blo_status add_kernel(blo_emitter *emitter, const domain *over, const char *value_parameters, int n_values,
+blo_status blo_domain_kernel(blo_emitter *emitter, const blo_domain *over, const char *value_parameters, int n_values,
                              const uint64_t *values) {
     blo_lowering *lowering = emitter->lowering;
     const uint64_t items = items_of(over, emitter->width);
@@ -137,15 +129,16 @@ static blo_status add_kernel(blo_emitter *emitter, const domain *over, const cha
     step->arguments[step->n_arguments++] = (blo_plan_argument){.value = items};
     for (int i = 0; i < n_values; i++)
         step->arguments[step->n_arguments++] = (blo_plan_argument){.value = values[i]};
-    step->local[0] = group_size(lowering, items);
-    step->global[0] = (items + step->local[0] - 1) / step->local[0] * step->local[0];
+    step->local[0] = over->team ? (size_t)over->team : group_size(lowering, items);
+    step->global[0] =
+        over->team ? items * step->local[0] : (items + step->local[0] - 1) / step->local[0] * step->local[0];
     return BLO_OK;
 }
 
 /* Stores VALUE at LINEAR into NODE's array, which is the first output that it is, and into a few other outputs: into as
  * many as leave room for the kernel's other arrays. copy_outputs() writes the rest. */
-static void store(blo_emitter *emitter, const blo_node *node, const blo_value *value, const blo_index *linear,
-                  int scope) {
+void blo_emit_result(blo_emitter *emitter, const blo_node *node, const blo_value *value, const blo_index *linear,
+                     int scope) {
     blo_lowering *lowering = emitter->lowering;
     const int own = node->op == BLO_OP_INPUT ? -1 : blo_lower_node_array(lowering, node);
     int left = emitter->carried ? STORED_BY_PRODUCTS : STORED_OUTPUTS;
@@ -189,7 +182,7 @@ static void close_row(blo_emitter *emitter, const row_loop *loop) {
 
 /* The indices of a group's elements, and their place in memory: AT[rank]; returns that place. Rows are the first ROW
  * axes. */
-static const blo_index *element_index(blo_emitter *emitter, const blo_node *first, const domain *over, int row,
+static const blo_index *element_index(blo_emitter *emitter, const blo_node *first, const blo_domain *over, int row,
                                       const row_loop *loop, const blo_index **at) {
     blo_indices *indices = &emitter->indices;
     const blo_index *linear = blo_index_lane(indices, "g", over->extent, 0);
@@ -209,7 +202,7 @@ static const blo_index *element_index(blo_emitter *emitter, const blo_node *firs
 }
 
 /* Writes the group's roots, all of one shape. */
-static void emit_roots(blo_emitter *emitter, const blo_group *group, const domain *over, int row) {
+static void emit_roots(blo_emitter *emitter, const blo_group *group, const blo_domain *over, int row) {
     const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]);
     const blo_index *at[BLO_MAX_RANK];
     const row_loop loop = open_row(emitter, first->count / (over->outer * over->extent), row < first->rank);
@@ -218,7 +211,7 @@ static void emit_roots(blo_emitter *emitter, const blo_group *group, const domai
         const blo_node *root = blo_graph_node(emitter->lowering->graph, group->roots[i]);
         const blo_value *value = blo_emit_value(emitter, root, at);
         if (value)
-            store(emitter, root, value, linear, loop.scope);
+            blo_emit_result(emitter, root, value, linear, loop.scope);
         else
             emitter->failed = true;
     }
@@ -226,7 +219,7 @@ static void emit_roots(blo_emitter *emitter, const blo_group *group, const domai
 }
 
 void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, int64_t rows) {
-    const domain over = {.outer = 1, .extent = rows};
+    const blo_domain over = {.outer = 1, .extent = rows};
     const blo_graph *graph = emitter->lowering->graph;
     const blo_node *first = blo_graph_node(graph, rider->roots[0]);
     const blo_index *at[BLO_MAX_RANK];
@@ -245,7 +238,7 @@ void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, i
             blo_text_add(blo_emit_text(emitter, loop.scope), "row%d[%s] = %s;\n", root->id, loop.name,
                          blo_emit_widened(emitter, value, widened));
         if (value && blo_root_is_wanted(emitter->lowering, root->id, product))
-            store(emitter, root, value, linear, loop.scope);
+            blo_emit_result(emitter, root, value, linear, loop.scope);
     }
     close_row(emitter, &loop);
     for (int i = 0; i < rider->n_roots; i++)
@@ -259,280 +252,42 @@ void blo_emit_whole(blo_emitter *emitter, const blo_node *carrier) {
     const blo_index *at[2] = {row, blo_index_name(indices, loop.name, loop.length, loop.scope)};
     const blo_value *value = blo_emit_value(emitter, carrier, at);
     if (value)
-        store(emitter, carrier, value, blo_index_join(indices, row, loop.length, at[1]), loop.scope);
+        blo_emit_result(emitter, carrier, value, blo_index_join(indices, row, loop.length, at[1]), loop.scope);
     close_row(emitter, &loop);
 }
 
 static blo_status elementwise_kernel(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
     const int row = group->row < 0 ? first->rank : group->row;
-    domain over = {.outer = 1, .extent = 1};
+    blo_domain over = {.outer = 1, .extent = 1};
     for (int i = 0; i < row; i++)
         over.extent *= first->shape[i];
-    int width = width_of(lowering, over.extent);
+    int width = blo_domain_width(lowering, over.extent);
     const int64_t last = row > 0 ? first->shape[row - 1] : 1;
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
         /* along the last axis, so that what is broadcast along the others needs no division and no gather */
         if (width > 1 && group->row < 0 && last >= 2 * width)
-            over = (domain){.outer = over.extent / last, .extent = last};
+            over = (blo_domain){.outer = over.extent / last, .extent = last};
         else
-            over = (domain){.outer = 1, .extent = over.outer * over.extent};
+            over = (blo_domain){.outer = 1, .extent = over.outer * over.extent};
         blo_emitter emitter;
-        start_emitter(&emitter, lowering, index, width, &over);
+        blo_domain_start(&emitter, lowering, index, width, &over);
         emit_roots(&emitter, group, &over, row);
         done = !emitter.scalar_only;
         if (done)
-            status = add_kernel(&emitter, &over, "", 0, NULL);
+            status = blo_domain_kernel(&emitter, &over, "", 0, NULL);
         blo_emitter_free(&emitter);
     }
     return status;
-}
-
-/* The second half of split reductions: for each of the group's that has a partial [CHUNKS,outer] the result, in order.
- */
-static blo_status combine_kernel(blo_lowering *lowering, const blo_group *group, int index, const int *partial,
-                                 uint64_t chunks) {
-    const int64_t count = blo_graph_node(lowering->graph, group->roots[0])->count;
-    const domain over = {.outer = 1, .extent = count};
-    blo_emitter emitter;
-    start_emitter(&emitter, lowering, index, 1, &over);
-    const blo_index *g = blo_index_name(&emitter.indices, "g", count, 0);
-    for (int i = 0; i < group->n_roots; i++) {
-        if (partial[i] < 0)
-            continue;
-        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
-        blo_text *text = blo_emit_text(&emitter, 0);
-        const int from = blo_emit_array(&emitter, partial[i], false);
-        blo_value sum = {.node = node};
-        snprintf(sum.name, sizeof sum.name, "s%d", i);
-        blo_text_add(text,
-                     "%s s%d = p%d[o%d + g];\nfor (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
-                     " + g];\n",
-                     blo_type_name(node->dtype), i, from, from, blo_type_name(node->dtype), from, from, count);
-        blo_reduction_update(text, node, sum.name, "v");
-        blo_text_add(text, "}\n");
-        store(&emitter, node, &sum, g, 0);
-    }
-    blo_status status = add_kernel(&emitter, &over, ", const ulong chunks", 1, &chunks);
-    blo_emitter_free(&emitter);
-    return status;
-}
-
-static uint64_t chunks_of(const blo_node *node, int64_t length) {
-    if (length <= SERIAL_LENGTH || node->count >= MANY_OUTER)
-        return 1;
-    int64_t chunks = (length + CHUNK - 1) / CHUNK, most = MAX_PARTIALS / node->count;
-    return (uint64_t)(chunks < most ? chunks : most);
-}
-
-/* How the reductions of a group are shared out: CHUNKS ranges of CHUNK of the LENGTH reduced elements each, but for the
- * last. */
-typedef struct shares {
-    int64_t length, chunks, chunk;
-    int partial[BLO_GROUP_ROOTS]; /* arrays of the ranges' results; -1: there is one range, or the root is no reduction
-                                   */
-} shares;
-
-static bool is_reduction(const blo_node *node) {
-    return node->op == BLO_OP_SUM || node->op == BLO_OP_REDUCE_MAX;
-}
-
-/* Root I's result so far: "s0", or "s0[b]" where an item has several vectors. */
-static void name_result(const domain *over, int i, char name[48]) {
-    snprintf(name, 48, over->vectors > 1 ? "s%d[b]" : "s%d", i);
-}
-
-/* Takes VALUE into root I's result; where the lanes are in ranges of different ends (APART), in those that are inside.
- */
-static void take_in(blo_emitter *emitter, const blo_node *node, int i, const domain *over, const blo_value *value,
-                    bool apart, int loop) {
-    char widened[64], name[48];
-    blo_text *text = blo_emit_text(emitter, loop);
-    const char *truth = blo_lanes_truth(node->dtype, emitter->width);
-    name_result(over, i, name);
-    if (apart)
-        blo_text_add(text, "const %s before%d = %s;\n", blo_emit_type(emitter, node->dtype, true), i, name);
-    blo_reduction_update(text, node, name, apart ? blo_emit_widened(emitter, value, widened) : value->name);
-    if (apart)
-        blo_text_add(text, "%s = convert_%s(inside) != (%s)0 ? %s : before%d;\n", name, truth, truth, name, i);
-}
-
-/* Element K of PART of the reduced ones; in the last range of a division that leaves a rest, what lies beyond is left
- * out, and nothing beyond the end is read. */
-static const blo_index *element_of(blo_emitter *emitter, const shares *s, const blo_index *part, int loop,
-                                   bool *apart) {
-    blo_indices *indices = &emitter->indices;
-    const blo_index *element = blo_index_join(indices, part, s->chunk, blo_index_name(indices, "k", s->chunk, loop));
-    *apart = false;
-    if (s->chunks * s->chunk == s->length)
-        return element;
-    const bool wide = *apart = blo_index_is_wide(element);
-    const char *e = wide ? blo_index_lanes(indices, element) : blo_index_text(indices, element);
-    const char *type = blo_lanes_index(wide ? emitter->width : 1);
-    blo_text *text = blo_emit_text(emitter, loop);
-    if (wide)
-        blo_text_add(text, "const %s inside = %s < %" PRId64 "u;\nconst %s j = min(%s, (%s)%" PRId64 "u);\n",
-                     blo_lanes_truth(BLO_INT32, emitter->width), e, s->length, type, e, type, s->length - 1);
-    else
-        blo_text_add(text, "if (%s >= %" PRId64 "u)\nbreak;\nconst uint j = %s;\n", e, s->length, e);
-    return wide ? blo_index_scattered(indices, "j", s->length, loop) : blo_index_name(indices, "j", s->length, loop);
-}
-
-/* A loop over the vectors of an item inside PARENT, each from element NAME on; PARENT itself where there is one. */
-static int open_vectors(blo_emitter *emitter, const domain *over, int parent, const char *name) {
-    if (over->vectors <= 1)
-        return parent;
-    const int scope = blo_emit_open(emitter, parent);
-    blo_text_add(blo_emit_text(emitter, scope), "const uint %s = first + b * %du;\n", name, emitter->width);
-    return scope;
-}
-
-static void close_vectors(blo_emitter *emitter, const domain *over, int scope) {
-    char header[64];
-    snprintf(header, sizeof header, "for (uint b = 0; b < %du; b++)", over->vectors);
-    if (over->vectors > 1)
-        blo_emit_close(emitter, scope, header, "");
-}
-
-/* The results of an item and range: one, or with lanes neighbours; of the vector of SCOPE that starts with NAME, where
- * there are several. */
-static const blo_index *result_of(blo_indices *indices, const domain *over, const char *name, int scope) {
-    const bool several = over->vectors > 1;
-    const blo_index *g = blo_index_lane(indices, several ? name : "g", over->extent, several ? scope : 0);
-    return over->outer > 1 ? blo_index_join(indices, blo_index_name(indices, "h", over->outer, 0), over->extent, g) : g;
-}
-
-/* The loop over a range. The group's roots that are no reductions are written where the first one's operand lies.
- * WIDE[root]: its result is a vector. */
-static void emit_range(blo_emitter *emitter, const blo_group *group, const domain *over, const shares *s, bool *wide) {
-    blo_indices *indices = &emitter->indices;
-    const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]), *a = first->in[0];
-    const int loop = blo_emit_open(emitter, 0), inner = open_vectors(emitter, over, loop, "g");
-    const blo_index *g = result_of(indices, over, "g", inner), *at[BLO_MAX_RANK], *operand[BLO_MAX_RANK];
-    bool apart;
-    const blo_index *element = element_of(emitter, s, blo_index_div(indices, g, first->count), loop, &apart);
-    blo_index_split(indices, blo_index_mod(indices, g, first->count), first->rank, first->shape, at);
-    blo_reduction_index(indices, first, at, element, operand);
-    for (int i = 0; i < group->n_roots; i++) {
-        const blo_node *node = blo_graph_node(emitter->lowering->graph, group->roots[i]);
-        const blo_node *summand = is_reduction(node) ? node->in[0] : node;
-        const blo_value *value = s->length > 0 ? blo_emit_value(emitter, summand, operand) : NULL;
-        if (emitter->scalar_only)
-            return;
-        emitter->failed = emitter->failed || (s->length > 0 && !value);
-        wide[i] = value && (value->wide || apart); /* equal summands, but not as many of them in each lane */
-        if (value && is_reduction(node))
-            take_in(emitter, node, i, over, value, apart, inner);
-        else if (value)
-            store(emitter, node, value, blo_index_linear(indices, a->rank, a->shape, operand), inner);
-    }
-    close_vectors(emitter, over, inner);
-    char header[96];
-    snprintf(header, sizeof header, "for (uint k = 0; k < %" PRId64 "u; k++)", s->chunk);
-    blo_emit_close(emitter, loop, header, "");
-}
-
-/* Defines root I's result before the loop. */
-static void start_result(blo_emitter *emitter, const blo_node *node, int i, const domain *over, bool wide,
-                         blo_text *text) {
-    const char *type = blo_emit_type(emitter, node->dtype, wide), *start = blo_reduction_start(node);
-    if (over->vectors > 1)
-        blo_text_add(text, "%s s%d[%d];\nfor (uint b = 0; b < %du; b++)\ns%d[b] = %s;\n", type, i, over->vectors,
-                     over->vectors, i, start);
-    else
-        blo_text_add(text, "%s s%d = %s;\n", type, i, start);
-}
-
-/* One item per result and range of the reduced elements, or with lanes per a few vectors of results. */
-static blo_status emit_reduce(blo_emitter *emitter, const blo_group *group, const domain *over, const shares *s) {
-    bool wide[BLO_GROUP_ROOTS] = {false};
-    blo_text starts = {0};
-    emit_range(emitter, group, over, s, wide);
-    if (emitter->scalar_only)
-        return BLO_OK;
-    const int end = open_vectors(emitter, over, 0, "w");
-    const blo_index *result = result_of(&emitter->indices, over, "w", end);
-    for (int i = 0; i < group->n_roots; i++) {
-        const blo_node *node = blo_graph_node(emitter->lowering->graph, group->roots[i]);
-        blo_value sum = {.node = node, .wide = wide[i]};
-        if (!is_reduction(node))
-            continue;
-        start_result(emitter, node, i, over, wide[i], &starts);
-        name_result(over, i, sum.name);
-        if (s->partial[i] >= 0)
-            blo_emit_store(emitter, blo_emit_array(emitter, s->partial[i], true), result, &sum, end);
-        else
-            store(emitter, node, &sum, result, end);
-    }
-    close_vectors(emitter, over, end);
-    blo_text_append(&starts, blo_emit_text(emitter, 0));
-    blo_text_free(blo_emit_text(emitter, 0));
-    *blo_emit_text(emitter, 0) = starts;
-    return add_kernel(emitter, over, "", 0, NULL);
-}
-
-/* Shares the reductions of GROUP out, all of one shape and of operands of one shape. */
-static void share_out(blo_lowering *lowering, const blo_group *group, shares *s) {
-    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
-    s->length = blo_reduction_length(first);
-    s->chunks = (int64_t)chunks_of(first, s->length);
-    s->chunk = (s->length + s->chunks - 1) / s->chunks;
-    s->chunks = s->chunk > 0 ? (s->length + s->chunk - 1) / s->chunk : 1; /* none is empty */
-    for (int i = 0; i < group->n_roots; i++) {
-        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
-        s->partial[i] = s->chunks > 1 && is_reduction(node)
-                            ? blo_lower_array(lowering, BLO_ARRAY_TEMPORARY, 0, node->dtype, s->chunks * node->count)
-                            : -1;
-    }
-}
-
-/* Leaves to their readers what these can sum on the way; false: nothing is left to be combined. */
-static bool leave_to_readers(blo_lowering *lowering, const blo_group *group, shares *s) {
-    bool left = false;
-    for (int i = 0; i < group->n_roots; i++) {
-        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
-        if (s->partial[i] >= 0 && node->op == BLO_OP_SUM && blo_root_is_read_once(lowering, node)) {
-            lowering->facts[node->id].parts = (int)s->chunks;
-            lowering->facts[node->id].partial = s->partial[i];
-            s->partial[i] = -1;
-        }
-        left = left || s->partial[i] >= 0;
-    }
-    return left;
-}
-
-/* Reductions of any axes, and what is computed of the same elements. */
-static blo_status reduce_kernel(blo_lowering *lowering, const blo_group *group, int index) {
-    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
-    const int64_t count = first->count, last = first->rank > 0 ? first->shape[first->rank - 1] : 1;
-    shares s;
-    share_out(lowering, group, &s);
-    int width = width_of(lowering, s.chunks * count);
-    blo_status status = BLO_OK;
-    for (bool done = false; !done; width = 1) {
-        domain over = {.outer = 1, .extent = s.chunks * count};
-        if (width > 1 && s.chunks > 1 && count >= 2 * width)
-            over = (domain){.outer = s.chunks, .extent = count, .vectors = MOST_VECTORS};
-        while (over.vectors > 1 && last % span_of(&over, width) != 0)
-            over.vectors /= 2;
-        blo_emitter emitter;
-        start_emitter(&emitter, lowering, index, width, &over);
-        status = emit_reduce(&emitter, group, &over, &s);
-        done = !emitter.scalar_only;
-        blo_emitter_free(&emitter);
-    }
-    if (status != BLO_OK || !leave_to_readers(lowering, group, &s))
-        return status;
-    return combine_kernel(lowering, group, index, s.partial, (uint64_t)s.chunks);
 }
 
 /* Row r of the result is the sum of the rows whose index is r, in their order: one item per element of the result. */
 static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group, int index) {
     const blo_node *node = blo_graph_node(lowering->graph, group->roots[0]), *a = node->in[0], *which = node->in[1];
-    const domain over = {.outer = 1, .extent = node->count};
+    const blo_domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
-    start_emitter(&emitter, lowering, index, 1, &over);
+    blo_domain_start(&emitter, lowering, index, 1, &over);
     blo_indices *indices = &emitter.indices;
     int loop = blo_emit_open(&emitter, 0), match = blo_emit_open(&emitter, loop);
     const blo_index *g = blo_index_name(indices, "g", node->count, 0), *at[BLO_MAX_RANK], *from[BLO_MAX_RANK];
@@ -556,18 +311,18 @@ static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group,
     blo_text_add(blo_emit_text(&emitter, 0), "%s s = 0;\n", blo_type_name(node->dtype));
     blo_emit_close(&emitter, loop, "for (uint j = 0; j < length; j++)", "");
     const blo_value sum = {.node = node, .name = "s"};
-    store(&emitter, node, &sum, g, 0);
+    blo_emit_result(&emitter, node, &sum, g, 0);
     const uint64_t length = (uint64_t)which->count;
-    blo_status status = add_kernel(&emitter, &over, ", const ulong length", 1, &length);
+    blo_status status = blo_domain_kernel(&emitter, &over, ", const ulong length", 1, &length);
     blo_emitter_free(&emitter);
     return status;
 }
 
 /* Copies NODE's first output to others: number FROM of all that it is, and those after it. */
 static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node, int from) {
-    const domain over = {.outer = 1, .extent = node->count};
+    const blo_domain over = {.outer = 1, .extent = node->count};
     blo_emitter emitter;
-    start_emitter(&emitter, lowering, -1, width_of(lowering, node->count), &over);
+    blo_domain_start(&emitter, lowering, -1, blo_domain_width(lowering, node->count), &over);
     const blo_index *g = blo_index_lane(&emitter.indices, "g", node->count, 0), *at[BLO_MAX_RANK];
     blo_index_split(&emitter.indices, g, node->rank, node->shape, at);
     const blo_value *value = blo_emit_value(&emitter, node, at);
@@ -579,7 +334,7 @@ static blo_status copy_kernel(blo_lowering *lowering, const blo_node *node, int 
             blo_emit_array(&emitter, blo_lower_array(lowering, BLO_ARRAY_OUTPUT, j, node->dtype, node->count), true);
         blo_emit_store(&emitter, parameter, g, value, 0);
     }
-    blo_status status = add_kernel(&emitter, &over, "", 0, NULL);
+    blo_status status = blo_domain_kernel(&emitter, &over, "", 0, NULL);
     if (status == BLO_OK)
         lowering->steps[lowering->n_steps - 1].copies = true;
     blo_emitter_free(&emitter);
@@ -627,7 +382,7 @@ static int64_t rows_at_once(int64_t rows) {
 
 /* One item's block of a small product: lanes along its longer side ("g"), ROWS along the other ("h", with the batch); k
  * rises as in every product. */
-static blo_status emit_product(blo_emitter *emitter, const blo_node *node, const domain *over, bool down,
+static blo_status emit_product(blo_emitter *emitter, const blo_node *node, const blo_domain *over, bool down,
                                int64_t rows) {
     blo_indices *indices = &emitter->indices;
     const blo_node *const operands[2] = {node->in[0], node->in[1]};
@@ -667,9 +422,9 @@ static blo_status emit_product(blo_emitter *emitter, const blo_node *node, const
         blo_value sum = {.node = node, .wide = true};
         snprintf(sum.name, sizeof sum.name, "s%d", (int)r);
         at[side] = blo_index_affine(indices, block, rows, r, node->shape[side]);
-        store(emitter, node, &sum, blo_index_linear(indices, node->rank, node->shape, at), 0);
+        blo_emit_result(emitter, node, &sum, blo_index_linear(indices, node->rank, node->shape, at), 0);
     }
-    return add_kernel(emitter, over, "", 0, NULL);
+    return blo_domain_kernel(emitter, over, "", 0, NULL);
 }
 
 /* Small products: in blocks where lanes pay, else element by element. */
@@ -678,12 +433,12 @@ static blo_status small_product_kernel(blo_lowering *lowering, const blo_group *
     const int64_t m = node->shape[node->rank - 2], n = node->shape[node->rank - 1];
     const bool down = m > n;
     const int64_t rows = rows_at_once(down ? n : m);
-    const domain over = {.outer = node->count / (down ? m : n) / rows, .extent = down ? m : n};
-    const int width = width_of(lowering, over.extent);
+    const blo_domain over = {.outer = node->count / (down ? m : n) / rows, .extent = down ? m : n};
+    const int width = blo_domain_width(lowering, over.extent);
     if (width == 1)
         return elementwise_kernel(lowering, group, index);
     blo_emitter emitter;
-    start_emitter(&emitter, lowering, index, width, &over);
+    blo_domain_start(&emitter, lowering, index, width, &over);
     blo_status status = emit_product(&emitter, node, &over, down, rows);
     const bool scalar_only = emitter.scalar_only;
     blo_emitter_free(&emitter);
@@ -711,7 +466,7 @@ blo_status blo_lower_kernels(blo_lowering *lowering) {
         const blo_group *group = &lowering->groups[index];
         switch (group->kind) {
         case BLO_GROUP_ELEMENTWISE: status = elementwise_kernel(lowering, group, index); break;
-        case BLO_GROUP_REDUCE: status = reduce_kernel(lowering, group, index); break;
+        case BLO_GROUP_REDUCE: status = blo_lower_reductions(lowering, group, index); break;
         case BLO_GROUP_SCATTER: status = scatter_kernel(lowering, group, index); break;
         case BLO_GROUP_PRODUCT: status = product_kernels(lowering, group, index); break;
         case BLO_GROUP_CONVOLUTION: status = convolution_kernels(lowering, group, index); break;

@@ -84,6 +84,29 @@ static void add_math(blo_text *text, blo_dtype dtype, int width) {
                  blo_cl_math);
 }
 
+static void add_circular(blo_text *text, blo_dtype dtype, int width) {
+    const char *real = blo_lanes_type(dtype, width), *integer = blo_lanes_truth(dtype, width);
+    static const char *const functions[] = {"sin", "cos"}, *const names[] = {"EACH_SIN", "EACH_COS"};
+    blo_text_add(text,
+                 "#ifndef BLO_CIRCULAR_%s\n#define BLO_CIRCULAR_%s\n#define REAL %s\n#define INT %s\n#define WIDE %d\n"
+                 "#define TO_INT as_%s\n#define ANY(x) %s\n#define NAME_turned blo_turned_%s\n"
+                 "#define NAME_sin blo_sin_%s\n#define NAME_cos blo_cos_%s\n",
+                 real, real, real, integer, dtype == BLO_DOUBLE, integer, width > 1 ? "any(x)" : "(x)", real, real,
+                 real);
+    for (int i = 0; i < 2; i++) {
+        blo_text_add(text, "#define %s(x) ", names[i]);
+        if (width > 1)
+            blo_lanes_each(text, dtype, width, functions[i], "x", NULL);
+        else
+            blo_text_add(text, "%s(x)", functions[i]);
+        blo_text_add(text, "\n");
+    }
+    blo_text_add(text,
+                 "%s#undef REAL\n#undef INT\n#undef WIDE\n#undef TO_INT\n#undef ANY\n#undef EACH_SIN\n"
+                 "#undef EACH_COS\n#undef NAME_turned\n#undef NAME_sin\n#undef NAME_cos\n#endif\n",
+                 blo_cl_circular);
+}
+
 static void add_memory(blo_text *text, blo_dtype dtype, int width) {
     const char *vector = blo_lanes_type(dtype, width);
     blo_text_add(text,
@@ -108,6 +131,10 @@ void blo_helpers_text(const blo_helpers *helpers, int width, blo_text *text) {
             add_math(text, (blo_dtype)dtype, 1);
         if (helpers->wide_math[dtype])
             add_math(text, (blo_dtype)dtype, width);
+        if (helpers->circular[dtype])
+            add_circular(text, (blo_dtype)dtype, 1);
+        if (helpers->wide_circular[dtype])
+            add_circular(text, (blo_dtype)dtype, width);
     }
     for (int dtype = BLO_FLOAT; dtype <= BLO_UINT8; dtype++)
         if (helpers->memory[dtype])

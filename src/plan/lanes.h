@@ -25,6 +25,8 @@ typedef struct blo_helpers {
     bool random, divide;
     bool math[2];      /* exp, log, tanh, sigmoid of float, double */
     bool wide_math[2]; /* of vectors */
+    bool circular[2];  /* sin and cos of float, double */
+    bool wide_circular[2];
     bool memory[4];    /* loads and stores of several lanes, by dtype */
 } blo_helpers;
 

@@ -4,7 +4,8 @@
  *   group.c     which roots one kernel writes together, and in which order kernels run
  *   ride.c      which of these go on where a product's kernel has its result in registers
  *   emit.c      the OpenCL C of values at symbolic indices (index.c)
- *   kernels.c   groups -> kernels: elementwise, reductions, scatter; product.c: matrix products; convolution.c
+ *   kernels.c   groups -> kernels: elementwise, scatter; reductions.c, teams.c; product.c: matrix products; convolution.c
+ *   moments.c   a sum and the squares about its mean, by one pass
  *   images.c    the emitter's cases for convolution and pooling
  *   memory.c    where temporaries lie in the scratch
  *   describe.c  what each launch computes and costs, in words and numbers, where a profile is wanted

@@ -1,6 +1,6 @@
 /* Passes over images, channels last, against plain C and against themselves one by one: max pooling of what is computed
- * element by element, ties and negative values among it, and sums per channel that are found while an image is written.
- * Prints its seed. */
+ * element by element, ties and negative values among it, sums per channel that are found while an image is written, and
+ * the statistics of a batch. Prints its seed. */
 #include <check.h>
 #include <inttypes.h>
 #include <math.h>
@@ -287,6 +287,55 @@ START_TEST(sums_found_while_an_image_is_written) {
 }
 END_TEST
 
+/* --- statistics of a batch --- */
+
+static void statistics_round(blo_dtype dtype, const int64_t *shape) {
+    scene s;
+    open_scene(&s);
+    const int64_t channels = shape[3], places = shape[0] * shape[1] * shape[2];
+    blo_node *in = add_input(&s, dtype, 4, shape, 1), *outputs[2];
+    for (int64_t i = 0; i < in->count; i++) /* far from 0; the first channel is constant */
+        s.values[0][i] = i % channels == 0 ? 12345.678f : s.values[0][i] + 100;
+    ck_assert_int_eq(blo_batch_statistics(blo_permute(in, to_first), &outputs[0], &outputs[1]), BLO_OK);
+    ck_assert_int_le(launches(1, &outputs[1]),
+                     3); /* sums and squares of ranges, what they are together, the variance */
+    void *together[2], *alone;
+    run(&s, 2, outputs, together);
+    run(&s, 1, &outputs[1], &alone);
+    ck_assert(!memcmp(alone, together[1], (size_t)channels * blo_dtype_size(dtype)));
+    const double tolerance = dtype == BLO_FLOAT ? 2e-5 : 1e-12;
+    for (int64_t c = 0; c < channels; c++) {
+        double mean = 0, variance = 0;
+        for (int64_t i = 0; i < places; i++)
+            mean += (double)s.values[0][i * channels + c] / (double)places;
+        for (int64_t i = 0; i < places; i++)
+            variance += pow((double)s.values[0][i * channels + c] - mean, 2) / (double)places;
+        const double got = at(together[1], dtype, c);
+        ck_assert(fabs(at(together[0], dtype, c) - mean) <= tolerance * mean);
+        ck_assert_msg(got >= 0, "the variance of channel %" PRId64 " is %.17g", c, got);
+        if (c > 0)
+            ck_assert_msg(fabs(got - variance) <= tolerance * variance,
+                          "the variance of channel %" PRId64 " is %.17g, not %.17g", c, got, variance);
+        else /* what the mean's rounding leaves */
+            ck_assert(got <= pow(tolerance * mean, 2));
+    }
+    for (int i = 0; i < 2; i++)
+        free(together[i]);
+    free(alone);
+    close_scene(&s);
+}
+
+START_TEST(statistics_of_a_batch_by_one_pass) {
+    const int64_t channels[] = {32, 40, 64, 130};
+    for (size_t i = 0; i < sizeof channels / sizeof channels[0]; i++) {
+        const int64_t shape[4] = {draw(2, 4), draw(25, 30), draw(21, 25), channels[i]};
+        statistics_round(BLO_FLOAT, shape);
+        if (blo_context_has_double(context))
+            statistics_round(BLO_DOUBLE, shape);
+    }
+}
+END_TEST
+
 int main(void) {
     char message[512];
     if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
@@ -300,6 +349,7 @@ int main(void) {
     tcase_add_test(tcase, a_window_takes_the_first_maximum_of_what_is_computed);
     tcase_add_test(tcase, what_is_computed_for_pooling_is_computed_for_windows);
     tcase_add_test(tcase, sums_found_while_an_image_is_written);
+    tcase_add_test(tcase, statistics_of_a_batch_by_one_pass);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */

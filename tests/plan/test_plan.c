@@ -9,6 +9,7 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "device/opencl.h"
 #include "graph/graph.h"
 #include "support/interpret.h"
 
@@ -310,13 +311,15 @@ static void run_rows(blo_context *context, uint64_t seed) {
     run_outputs(context, &s, count, outputs, seed);
 }
 
-static void run_many(void (*run)(blo_context *, uint64_t)) {
+/* AS_CPU false: with the kernels that devices get which are no CPUs. */
+static void run_many(void (*run)(blo_context *, uint64_t), bool as_cpu) {
     const char *count = getenv("CLBILEVEL_TEST_GRAPHS"), *first = getenv("CLBILEVEL_TEST_SEED");
-    int graphs = count ? atoi(count) : 60;
+    int graphs = count ? atoi(count) : as_cpu ? 60 : 10;
     uint64_t seed = first ? strtoull(first, NULL, 10) : 1;
     char message[512];
     blo_context *context = NULL;
     ck_assert_msg(blo_context_create(NULL, &context, message, sizeof message) == BLO_OK, "%s", message);
+    context->facts.is_cpu = context->facts.is_cpu && as_cpu;
     printf("seeds %" PRIu64 " to %" PRIu64 "\n", seed, seed + (uint64_t)graphs - 1);
     for (int i = 0; i < graphs; i++)
         run(context, seed + (uint64_t)i);
@@ -324,12 +327,18 @@ static void run_many(void (*run)(blo_context *, uint64_t)) {
 }
 
 START_TEST(random_graphs_match_the_interpreter) {
-    run_many(run_scene);
+    run_many(run_scene, true);
 }
 END_TEST
 
 START_TEST(random_row_work_on_a_product_matches_the_interpreter) {
-    run_many(run_rows);
+    run_many(run_rows, true);
+}
+END_TEST
+
+START_TEST(other_devices_kernels_match_the_interpreter) {
+    run_many(run_scene, false);
+    run_many(run_rows, false);
 }
 END_TEST
 
@@ -508,6 +517,7 @@ int main(void) {
     tcase_set_timeout(graphs, 600);
     tcase_add_test(graphs, random_graphs_match_the_interpreter);
     tcase_add_test(graphs, random_row_work_on_a_product_matches_the_interpreter);
+    tcase_add_test(graphs, other_devices_kernels_match_the_interpreter);
     suite_add_tcase(suite, graphs);
     TCase *corners = tcase_create("corners");
     tcase_set_timeout(corners, 300);

@@ -1,20 +1,12 @@
 /* Loops whose steps keep arrays for their adjoints: at every budget from the least to one that keeps everything, the
  * same bits, within the budget, with the plans only that the loop said it would use, and no more steps than the
  * arithmetic promises. */
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "device/opencl.h"
+#include "logistic.h"
 #include "schedule/checkpoint.h"
-#include "schedule/schedule.h"
 
-enum { N = 48, LEVELS = 2, MOST_STEPS = 24, SCRATCH = 8192 };
-static const double rate = 3.7, step_cost = 2, adjoint_cost[LEVELS + 1] = {4, 3, 2.5};
-static blo_context *context;
-
-#define MUST(call) ck_assert_msg((call) == BLO_OK, "%s", blo_context_error(context))
+enum { LEVELS = 2, MOST_STEPS = 24, SCRATCH = 8192 };
+static const double step_cost = 2, adjoint_cost[LEVELS + 1] = {4, 3, 2.5};
 
 typedef struct scene {
     blo_plan *step[LEVELS + 1], *adjoint[LEVELS + 1];
@@ -24,28 +16,25 @@ typedef struct scene {
 
 /* s' = r s (1 - s); kept: 1 - 2 s, then s s. */
 static void trace_step(scene *x, int level) {
-    const int64_t shape[1] = {N};
     blo_graph *graph;
     MUST(blo_graph_create(&graph));
-    blo_node *s = blo_graph_input(graph, "s", BLO_DOUBLE, 1, shape), *one = blo_full(graph, BLO_DOUBLE, 1, 1, shape);
-    blo_node *outputs[] = {blo_scale(blo_mul(s, blo_sub(one, s)), rate), blo_sub(one, blo_scale(s, 2)), blo_mul(s, s)};
+    blo_node *s = vector_input(graph, "s");
+    blo_node *outputs[] = {next_node(s), slope_node(s), blo_mul(s, s)};
     MUST(blo_plan_create(context, 1 + level, outputs, NULL, &x->step[level]));
     blo_graph_destroy(graph);
 }
 
 /* a' = a r (1 - 2 s) + s s k. Inputs: s, a, k, and what is kept. */
 static void trace_adjoint(scene *x, int level) {
-    const int64_t shape[1] = {N};
     blo_graph *graph;
     MUST(blo_graph_create(&graph));
-    blo_node *s = blo_graph_input(graph, "s", BLO_DOUBLE, 1, shape),
-             *a = blo_graph_input(graph, "a", BLO_DOUBLE, 1, shape),
-             *k = blo_cast(blo_graph_input(graph, "k", BLO_INT32, 0, NULL), BLO_DOUBLE),
-             *slope = blo_sub(blo_full(graph, BLO_DOUBLE, 1, 1, shape), blo_scale(s, 2)), *square = blo_mul(s, s);
+    blo_node *s = vector_input(graph, "s"), *a = vector_input(graph, "a"),
+             *k = blo_cast(blo_graph_input(graph, "k", BLO_INT32, 0, NULL), BLO_DOUBLE), *slope = slope_node(s),
+             *square = blo_mul(s, s);
     if (level > 0)
-        slope = blo_graph_input(graph, "slope", BLO_DOUBLE, 1, shape);
+        slope = vector_input(graph, "slope");
     if (level > 1)
-        square = blo_graph_input(graph, "square", BLO_DOUBLE, 1, shape);
+        square = vector_input(graph, "square");
     blo_node *next = blo_add(blo_scale(blo_mul(a, slope), rate), blo_mul(square, k));
     MUST(blo_plan_create(context, 1, &next, NULL, &x->adjoint[level]));
     blo_graph_destroy(graph);
@@ -66,11 +55,7 @@ static void open_scene(scene *x) {
     x->adjoint_sources[2] = (blo_source){.kind = BLO_SOURCE_STEP};
     for (int i = 0; i < LEVELS; i++)
         x->adjoint_sources[3 + i] = (blo_source){.kind = BLO_SOURCE_KEPT, .index = i};
-    for (int i = 0; i < N; i++)
-        x->states[0][i] = (i + 1.0) / (N + 2);
-    for (int k = 0; k < MOST_STEPS; k++)
-        for (int i = 0; i < N; i++)
-            x->states[k + 1][i] = x->states[k][i] * (1 - x->states[k][i]) * rate;
+    iterate(MOST_STEPS, x->states);
 }
 
 static void close_scene(scene *x) {
@@ -91,14 +76,9 @@ typedef struct trial {
     blo_loop_report report;
 } trial;
 
-static const uint64_t array_bytes = N * sizeof(double); /* a multiple of every alignment */
-
 static blo_status create(trial *t, uint64_t beside_fixed) {
-    const uint64_t all = 1u << 30, keep_bytes[LEVELS] = {array_bytes, array_bytes},
-                   alignment = blo_context_facts(context)->base_alignment;
-    ck_assert_uint_eq(array_bytes % alignment, 0);
-    t->budget = all - blo_pool_available(context, all) + 2 * array_bytes + SCRATCH + (uint64_t)t->steps * 12 +
-                8 * alignment + beside_fixed;
+    const uint64_t keep_bytes[LEVELS] = {array_bytes, array_bytes};
+    t->budget = budget_for(t->steps, SCRATCH, beside_fixed);
     const blo_loop_layout layout = {.steps = t->steps,
                                     .n_state = 1,
                                     .state_bytes = &array_bytes,
@@ -129,36 +109,25 @@ static void make_stages(trial *t) {
     }
 }
 
-static void write(blo_place place, const double *values) {
-    MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, array_bytes, values));
-}
-
-static void compare(blo_place place, const double *wanted, const char *what, int k) {
-    double got[N];
-    MUST(blo_buffer_read(context, place.buffer, place.offset, sizeof got, got));
-    ck_assert_msg(memcmp(got, wanted, sizeof got) == 0, "%s %d is wrong", what, k);
-}
-
 static void run(trial *t) {
-    write(blo_loop_begin(t->loop, 0), t->x->states[0]);
+    MUST(write_place(blo_loop_begin(t->loop, 0), t->x->states[0]));
     MUST(blo_loop_run(t->loop, t->step, NULL, false));
 }
 
 static void sweep(trial *t, int k, bool rewind) {
     double a[N];
     blo_place place;
-    for (int i = 0; i < N; i++)
-        a[i] = 1 + i;
+    first_carry(a);
     if (rewind) {
         MUST(blo_loop_rewind(t->loop, t->step, k, &place));
-        compare(place, t->x->states[k], "state", k);
+        check_place(place, t->x->states[k], "state", k);
     }
-    write(blo_loop_carry(t->loop, 0), a);
+    MUST(write_place(blo_loop_carry(t->loop, 0), a));
     MUST(blo_loop_sweep(t->loop, t->step, t->adjoint, k, BLO_DOUBLE));
     for (int j = k - 1; j >= 0; j--)
         for (int i = 0; i < N; i++)
             a[i] = a[i] * (1 - t->x->states[j][i] * 2) * rate + t->x->states[j][i] * t->x->states[j][i] * j;
-    compare(blo_loop_carry(t->loop, 0), a, "the adjoint after a sweep from", k);
+    check_place(blo_loop_carry(t->loop, 0), a, "the adjoint after a sweep from", k);
     blo_loop_describe(t->loop, &t->report);
 }
 
@@ -193,10 +162,10 @@ static void try_all_ends(trial *t) {
         sweep(t, k, true);
         ck_assert_uint_eq(t->report.recomputed_steps, k < t->steps ? promised(t, k + 1) : promised(t, k));
         MUST(blo_loop_state(t->loop, t->step, t->steps, &place));
-        compare(place, t->x->states[t->steps], "state", t->steps);
+        check_place(place, t->x->states[t->steps], "state", t->steps);
         sweep(t, k, k % 2 == 0);
         MUST(blo_loop_state(t->loop, t->step, k / 2, &place));
-        compare(place, t->x->states[k / 2], "state", k / 2);
+        check_place(place, t->x->states[k / 2], "state", k / 2);
         ck_assert_uint_eq(counters->allocations, allocations);
         waits = counters->waits;
     }
@@ -273,10 +242,10 @@ static void any_order(trial *t, uint32_t *seed) {
             run(t);
         else if (what < 6) {
             MUST(blo_loop_state(t->loop, t->step, k, &place));
-            compare(place, t->x->states[k], "state", k);
+            check_place(place, t->x->states[k], "state", k);
         } else if (what < 10) {
             MUST(blo_loop_rewind(t->loop, t->step, k, &place));
-            compare(place, t->x->states[k], "state", k);
+            check_place(place, t->x->states[k], "state", k);
         } else
             sweep(t, k, what < 13);
     }
@@ -301,9 +270,8 @@ END_TEST
 
 /* A run, a rewind and a sweep; the first failure ends it. */
 static blo_status use(trial *t, int k) {
-    blo_place place = blo_loop_begin(t->loop, 0);
-    blo_status status =
-        blo_buffer_write(context, (blo_buffer *)(uintptr_t)place.buffer, place.offset, array_bytes, t->x->states[0]);
+    blo_place place;
+    blo_status status = write_place(blo_loop_begin(t->loop, 0), t->x->states[0]);
     if (status == BLO_OK)
         status = blo_loop_run(t->loop, t->step, NULL, false);
     if (status == BLO_OK)
@@ -327,7 +295,7 @@ static void fail_each_call(scene *x, int steps, int arrays, int k) {
         ck_assert_int_eq(status, ended ? BLO_OK : BLO_ERROR_DEVICE);
         status = blo_loop_state(t.loop, t.step, k, &place);
         if (status == BLO_OK) { /* the run was whole */
-            compare(place, x->states[k], "state", k);
+            check_place(place, x->states[k], "state", k);
             sweep(&t, k, true);
             sweep(&t, k, false);
         } else
@@ -350,24 +318,7 @@ START_TEST(any_call_may_fail) {
 END_TEST
 
 int main(void) {
-    char message[512];
-    if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
-        fprintf(stderr, "%s\n", message);
-        return 1;
-    }
-    Suite *suite = suite_create("kept arrays of loops");
-    TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 300);
-    tcase_add_test(tests, every_budget_gives_the_same_bits);
-    tcase_add_test(tests, calls_come_in_any_order);
-    tcase_add_test(tests, any_call_may_fail);
-    tcase_add_test(tests, what_is_to_spare_is_left_to_others);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    blo_context_destroy(context);
-    return failed != 0;
+    const TTest *const tests[] = {every_budget_gives_the_same_bits, calls_come_in_any_order, any_call_may_fail,
+                                  what_is_to_spare_is_left_to_others};
+    return run_tests("kept arrays of loops", sizeof tests / sizeof *tests, tests);
 }

@@ -1,19 +1,9 @@
 /* The schedule: for every length, number of slots and end of the sweep, states and adjoints are those of direct
  * iteration to the bit, and nothing is recomputed where all states fit. The step is the logistic map on a vector, its
  * adjoint written by hand. */
-#include <check.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "logistic.h"
 
-#include "schedule/schedule.h"
-
-enum { N = 64, MOST_STEPS = 17 };
-static const double rate = 3.7;
-static blo_context *context;
-
-#define MUST(call) ck_assert_msg((call) == BLO_OK, "%s", blo_context_error(context))
+enum { MOST_STEPS = 17, SCRATCH = 4096 };
 
 typedef struct scene {
     blo_plan *step, *adjoint, *observe;
@@ -22,19 +12,14 @@ typedef struct scene {
 
 /* s' = r s (1 - s); a' = a r (1 - 2 s); o = sum s */
 static void open_scene(scene *s) {
-    const int64_t shape[1] = {N};
     blo_graph *forward, *backward;
     MUST(blo_graph_create(&forward));
     MUST(blo_graph_create(&backward));
-    blo_node *x = blo_graph_input(forward, "s", BLO_DOUBLE, 1, shape),
-             *one = blo_full(forward, BLO_DOUBLE, 1, 1, shape);
-    blo_node *next = blo_scale(blo_mul(x, blo_sub(one, x)), rate), *sum = blo_sum(x);
+    blo_node *x = vector_input(forward, "s"), *next = next_node(x), *sum = blo_sum(x);
     MUST(blo_plan_create(context, 1, &next, NULL, &s->step));
     MUST(blo_plan_create(context, 1, &sum, NULL, &s->observe));
-    blo_node *y = blo_graph_input(backward, "s", BLO_DOUBLE, 1, shape),
-             *a = blo_graph_input(backward, "a", BLO_DOUBLE, 1, shape);
-    blo_node *pulled =
-        blo_scale(blo_mul(a, blo_sub(blo_full(backward, BLO_DOUBLE, 1, 1, shape), blo_scale(y, 2))), rate);
+    blo_node *y = vector_input(backward, "s"), *a = vector_input(backward, "a");
+    blo_node *pulled = blo_scale(blo_mul(a, slope_node(y)), rate);
     MUST(blo_plan_create(context, 1, &pulled, NULL, &s->adjoint));
     blo_graph_destroy(forward);
     blo_graph_destroy(backward);
@@ -48,30 +33,12 @@ static void close_scene(scene *s) {
     blo_plan_destroy(s->observe);
 }
 
-/* Direct iteration on the host, in the device's order of operations. */
-static void iterate(int steps, double states[][N]) {
-    for (int i = 0; i < N; i++)
-        states[0][i] = (i + 1.0) / (N + 2);
-    for (int k = 0; k < steps; k++)
-        for (int i = 0; i < N; i++)
-            states[k + 1][i] = states[k][i] * (1 - states[k][i]) * rate;
-}
-
-static void check_place(blo_place place, const double *wanted, const char *what, int k) {
-    double got[N];
-    MUST(blo_buffer_read(context, place.buffer, place.offset, sizeof got, got));
-    for (int i = 0; i < N; i++)
-        ck_assert_msg(got[i] == wanted[i], "%s %d element %d is %.17g, want %.17g", what, k, i, got[i], wanted[i]);
-}
-
 static void sweep_and_check(blo_loop *loop, const scene *s, double states[][N], int k) {
     const blo_stage step = {.plan = s->step, .sources = s->step_sources},
                     adjoint = {.plan = s->adjoint, .sources = s->adjoint_sources};
     double a[N];
-    for (int i = 0; i < N; i++)
-        a[i] = 1 + i;
-    blo_place carry = blo_loop_carry(loop, 0);
-    MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)carry.buffer, carry.offset, sizeof a, a));
+    first_carry(a);
+    MUST(write_place(blo_loop_carry(loop, 0), a));
     MUST(blo_loop_sweep(loop, &step, &adjoint, k, BLO_DOUBLE));
     for (int j = k - 1; j >= 0; j--)
         for (int i = 0; i < N; i++)
@@ -81,23 +48,17 @@ static void sweep_and_check(blo_loop *loop, const scene *s, double states[][N], 
 
 /* A loop of STEPS with room for SLOTS states (0: all). */
 static blo_loop *open_loop(const scene *s, int steps, int slots, blo_status wanted) {
-    const uint64_t bytes = N * sizeof(double), all_bytes = 1 << 30;
-    blo_loop_layout layout = {.steps = steps,
-                              .n_state = 1,
-                              .state_bytes = &bytes,
-                              .n_carry = 1,
-                              .carry_bytes = &bytes,
-                              .observed = BLO_DOUBLE,
-                              .scratch_bytes = 4096,
-                              .budget = all_bytes};
+    const blo_loop_layout layout = {
+        .steps = steps,
+        .n_state = 1,
+        .state_bytes = &array_bytes,
+        .n_carry = 1,
+        .carry_bytes = &array_bytes,
+        .observed = BLO_DOUBLE,
+        .scratch_bytes = SCRATCH,
+        .budget = budget_for(steps, SCRATCH, (uint64_t)(slots ? slots : steps + 1) * array_bytes)};
     blo_loop *loop = NULL;
-    ck_assert_uint_le(blo_plan_scratch_bytes(s->step), layout.scratch_bytes);
-    if (slots) { /* what is held, what a loop takes beside its slots, and the slots */
-        uint64_t used = all_bytes - blo_pool_available(context, all_bytes),
-                 alignment = blo_context_facts(context)->base_alignment;
-        layout.budget =
-            used + 2 * bytes + layout.scratch_bytes + (uint64_t)steps * 12 + 8 * alignment + (uint64_t)slots * bytes;
-    }
+    ck_assert_uint_le(blo_plan_scratch_bytes(s->step), SCRATCH);
     ck_assert_int_eq(blo_loop_create(context, &layout, &loop), wanted);
     return loop;
 }
@@ -110,8 +71,7 @@ static void run_and_check(const scene *s, int steps, int slots, int k) {
     double observed[MOST_STEPS];
     blo_loop *loop = open_loop(s, steps, slots, BLO_OK);
     iterate(steps, states);
-    blo_place start = blo_loop_begin(loop, 0);
-    MUST(blo_buffer_write(context, (blo_buffer *)(uintptr_t)start.buffer, start.offset, sizeof states[0], states[0]));
+    MUST(write_place(blo_loop_begin(loop, 0), states[0]));
     MUST(blo_loop_run(loop, &step, &observe, true));
     blo_loop_describe(loop, &report);
     ck_assert_int_eq(report.slots, slots && slots < steps + 1 ? slots : steps + 1);
@@ -252,24 +212,7 @@ START_TEST(too_small_a_budget_names_the_least) {
 END_TEST
 
 int main(void) {
-    char message[512];
-    if (blo_context_create(NULL, &context, message, sizeof message) != BLO_OK) {
-        fprintf(stderr, "%s\n", message);
-        return 1;
-    }
-    Suite *suite = suite_create("schedule");
-    TCase *tests = tcase_create("all");
-    tcase_set_timeout(tests, 300);
-    tcase_add_test(tests, every_length_slots_and_end);
-    tcase_add_test(tests, pieces_are_the_whole);
-    tcase_add_test(tests, rows_are_observed);
-    tcase_add_test(tests, too_small_a_budget_names_the_least);
-    suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    blo_context_destroy(context);
-    return failed != 0;
+    const TTest *const tests[] = {every_length_slots_and_end, pieces_are_the_whole, rows_are_observed,
+                                  too_small_a_budget_names_the_least};
+    return run_tests("schedule", sizeof tests / sizeof *tests, tests);
 }
