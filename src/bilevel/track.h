@@ -75,7 +75,7 @@ blo_status blo_tracker_find(struct blo_lower_solver *solver, blo_program *step, 
                             blo_tracker **tracker);
 void blo_tracker_free(blo_tracker *trackers); /* all of a list */
 /* The plans that a loop runs, in PLANS[BLO_TRACKER_PLANS]; returns how many. TRACKER may be NULL: none. */
-enum { BLO_TRACKER_PLANS = 4 };
+enum { BLO_TRACKER_PLANS = 5 };
 int blo_tracker_plans(const blo_tracker *tracker, blo_plan **plans);
 
 /* Before the loop of TRAJECTORY: the buffers' values, and that its states are visited as they come. */
