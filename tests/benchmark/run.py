@@ -195,7 +195,7 @@ def run_omniglot(w, place, rows, rounds, seconds, lock, log):
     if not data:
         return {"note": "SKIPPED: no Omniglot in CLBILEVEL_TEST_DATA/omniglot or ../shared/data/omniglot"}
     checkpoints = w.facts["checkpoints"][:2] if place.quick else w.facts["checkpoints"]
-    mine, his, runs, same = [], [], [], {}
+    mine, his, runs, singly, same = [], [], [], [], {}
     with tempfile.TemporaryDirectory() as folder:
         def tool(name, *more):
             subprocess.run(few_shot_command(w, place, data, "--output", f"{folder}/{name}", *more), stdout=subprocess.DEVNULL, stderr=log, check=True,
@@ -213,6 +213,7 @@ def run_omniglot(w, place, rows, rounds, seconds, lock, log):
             for k in checkpoints:
                 with compare.locked(lock):
                     ran = tool(f"ours_{k}", "--iterations", k)
+                    singly.append(read_run(tool(f"singly_{k}", "--iterations", min(k, 25), "--batch", 1, "--evaluate-tasks", 0)))
                     told = peer.round(until) if peer else None
                 runs.append(read_run(ran))
                 mine.append({"iterations": k, **judged(ran)})
@@ -224,7 +225,7 @@ def run_omniglot(w, place, rows, rounds, seconds, lock, log):
         finally:
             if peer:
                 peer.end()
-    return omniglot_row(runs, mine, his, same)
+    return omniglot_row(runs, mine, his, singly, same)
 
 
 def same_in_double(w, folder, peer, until, log):
@@ -242,13 +243,14 @@ def same_in_double(w, folder, peer, until, log):
     return {"hoisted": {"losses": worst, "compared": len(mine), "of": len(mine), "steps": steps, "same": steps and worst <= w.tolerance}}
 
 
-def omniglot_row(runs, mine, his, same):
+def omniglot_row(runs, mine, his, singly, same):
     """Seconds of loops and sweeps of an upper iteration, the median of a run (of a block of the peer's); accuracy by iterations and by the seconds they took."""
     def seconds_of(run):
         return [one["seconds_loop"] + one["seconds_backward"] for one in run]
     for point, run in zip(mine, runs):
         point["seconds"] = sum(seconds_of(run))
-    row = {"programs": {"ours": {"times": {"upper iteration": [compare.median(seconds_of(run)) for run in runs]}}}, "same": same, "note": "",
+    row = {"programs": {"ours": {"times": {"upper iteration": [compare.median(seconds_of(run)) for run in runs]}},
+                        "singly": {"times": {"upper iteration": [compare.median(seconds_of(run)) for run in singly]}}}, "same": same, "note": "",
            "curves": {"ours": mine}}
     if his:
         taken = 0.0
