@@ -21,7 +21,7 @@ enum {
     K_BLOCK = 1024,          /* elements of k */
     ROWS_BYTES = 640 << 10,  /* of the row operand that stay in a core's cache */
     LOCAL_BYTES = 128 << 10, /* of a converted panel, which stays there too */
-    LOCAL_LEAST = 128,       /* steps of k that are worth it */
+    LOCAL_LEAST = 512,       /* steps of k, fewer than which are not worth taking sums up again */
     SHORT_K = 64,            /* packing for so few uses of each element costs as much as the product */
     PACK_BLOCK = 256         /* elements along k that one item of a pack takes */
 };
