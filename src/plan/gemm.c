@@ -20,8 +20,9 @@ enum {
     LONG_K = 2048,           /* beyond this blocks of K_BLOCK; below, taking sums up again costs more than it saves */
     K_BLOCK = 1024,          /* elements of k */
     ROWS_BYTES = 640 << 10,  /* of the row operand that stay in a core's cache */
+    CACHE_BYTES = 1 << 20,   /* that cache */
     LOCAL_BYTES = 128 << 10, /* of a converted panel, which stays there too */
-    LOCAL_LEAST = 128,       /* steps of k that are worth it */
+    LOCAL_LEAST = 512,       /* steps of k, fewer than which are not worth taking sums up again */
     SHORT_K = 64,            /* packing for so few uses of each element costs as much as the product */
     PACK_BLOCK = 256         /* elements along k that one item of a pack takes */
 };
@@ -417,14 +418,17 @@ void blo_gemm_pack_launch(const blo_gemm_shape *shape, const blo_gemm_pack *pack
 /* --- sizes --- */
 
 /* Cycles of one tile's step of k, by the way its panels are shared out: its sums; cores that wait for the last item; a
- * line of the row panel, from the next cache, once for all columns; one of the column panel, from further away and
- * perhaps to be converted, once for the group. Measured where vectors are registers; elsewhere as good a guess. */
+ * line of the row panel, from the next cache if the group stays there beside a column panel, once for all columns; one
+ * of the column panel, from further away and perhaps to be converted, once for the group. Measured where vectors are
+ * registers; elsewhere as good a guess. */
 static double cycles_of(const blo_gemm_choice *choice, size_t size, int64_t group, int64_t columns, int64_t items) {
-    enum { SUMS = 2, NEAR = 64, FAR = 16, CONVERSION = 6, WAITING = 2 }; /* a cycle: sums, bytes; cycles; items */
+    enum { SUMS = 2, NEAR = 64, FAR = 12, CONVERSION = 6, WAITING = 2 }; /* a cycle: sums, bytes; cycles; items */
     const bool as_bytes = choice->bytes && !choice->local_k;
     const double sums = (double)choice->tile_m * choice->vectors / SUMS;
     const double waiting = WAITING * (double)choice->cores / (double)items;
-    const double row = (double)size * choice->tile_m / NEAR, conversion = choice->local_k ? CONVERSION : 0;
+    const int64_t held = (int64_t)size * choice->block * (group * choice->tile_m + choice->tile_n);
+    const double row = (double)size * choice->tile_m / (held <= CACHE_BYTES ? NEAR : FAR),
+                 conversion = choice->local_k ? CONVERSION : 0;
     const double column = (as_bytes ? 1 : (double)size) * choice->tile_n / FAR + conversion * choice->vectors;
     return sums * (1 + waiting) + row / (double)columns + column / (double)group;
 }
@@ -437,14 +441,14 @@ static void share(const blo_gemm_choice *choice, size_t size, int64_t panels_m, 
     double best = 0;
     for (int64_t groups = 1; groups <= panels_m; groups++) {
         const int64_t g = ceil_div(panels_m, groups);
-        for (int64_t c = 1; (g <= most || g == 1) && c <= MOST_COLUMNS && c <= panels_n; c++) {
-            const int64_t pieces = ceil_div(panels_n, c);
-            const double cycles = cycles_of(choice, size, g, c, groups * pieces * others);
+        for (int64_t pieces = ceil_div(panels_n, MOST_COLUMNS); (g <= most || g == 1) && pieces <= panels_n; pieces++) {
+            const int64_t c = ceil_div(panels_n, pieces);
+            const double cycles = cycles_of(choice, size, g, c, ceil_div(panels_m, g) * ceil_div(panels_n, c) * others);
             if (best > 0 && cycles >= best)
                 continue;
             best = cycles;
             *group = g;
-            *columns = ceil_div(panels_n, pieces);
+            *columns = c;
         }
     }
 }

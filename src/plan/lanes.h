@@ -27,7 +27,7 @@ typedef struct blo_helpers {
     bool wide_math[2]; /* of vectors */
     bool circular[2];  /* sin and cos of float, double */
     bool wide_circular[2];
-    bool memory[4];    /* loads and stores of several lanes, by dtype */
+    bool memory[4]; /* loads and stores of several lanes, by dtype */
 } blo_helpers;
 
 /* Adds the helpers' definitions, each guarded so that a program may hold it several times. */

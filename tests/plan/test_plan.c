@@ -468,6 +468,49 @@ static void run_least_integers(blo_context *context) {
     blo_graph_destroy(graph);
 }
 
+/* An outer product of few terms that a large product reads, and its sum over the rows: (A B)' X and 1' A B. */
+static void run_outer_product(blo_context *context) {
+    enum { ROWS = 700, TERMS = 8, MIDDLE = 50, WIDE = 60 };
+    static float a[ROWS * TERMS], b[TERMS * MIDDLE], x[ROWS * WIDE], outer[MIDDLE * WIDE], sum[MIDDLE];
+    const int64_t shapes[3][2] = {{ROWS, TERMS}, {TERMS, MIDDLE}, {ROWS, WIDE}}, results[2] = {MIDDLE, WIDE};
+    float *const values[3] = {a, b, x}, *const got[2] = {outer, sum};
+    const int first[1] = {0};
+    blo_graph *graph = NULL;
+    blo_function *function = NULL;
+    blo_node *in[3];
+    blo_tensor *given[3], *out[2] = {NULL, NULL};
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    for (int i = 0; i < 3; i++) {
+        for (int64_t j = 0; j < shapes[i][0] * shapes[i][1]; j++)
+            values[i][j] = (float)draw_real();
+        in[i] = blo_graph_input(graph, i == 0 ? "a" : i == 1 ? "b" : "x", BLO_FLOAT, 2, shapes[i]);
+        ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2, shapes[i], values[i], &given[i]), BLO_OK);
+    }
+    blo_node *product = blo_matmul(in[0], in[1], false, false);
+    blo_node *outputs[2] = {blo_matmul(product, in[2], true, false), blo_sum_axes(product, 1, first, false)};
+    ck_assert_msg(blo_function_create(context, 2, outputs, &function) == BLO_OK, "%s", blo_context_error(context));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2 - i, results, NULL, &out[i]), BLO_OK);
+    ck_assert_msg(blo_function_call(function, 3, given, 2, out) == BLO_OK, "%s", blo_context_error(context));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(blo_tensor_download(out[i], got[i], (size_t)(i ? 1 : WIDE) * MIDDLE * sizeof(float)), BLO_OK);
+    for (int j = 0; j < MIDDLE; j++)
+        for (int w = -1; w < WIDE; w++) { /* -1: the sum */
+            double want = 0;
+            for (int r = 0; r < ROWS; r++)
+                for (int t = 0; t < TERMS; t++)
+                    want +=
+                        (double)a[r * TERMS + t] * (double)b[t * MIDDLE + j] * (w < 0 ? 1 : (double)x[r * WIDE + w]);
+            ck_assert_double_eq_tol(w < 0 ? sum[j] : outer[j * WIDE + w], want, 1e-4);
+        }
+    blo_function_destroy(function);
+    for (int i = 0; i < 3; i++)
+        blo_tensor_destroy(given[i]);
+    for (int i = 0; i < 2; i++)
+        blo_tensor_destroy(out[i]);
+    blo_graph_destroy(graph);
+}
+
 static blo_context *open_device(void) {
     char message[512];
     blo_context *context = NULL;
@@ -503,6 +546,13 @@ START_TEST(least_of_integers) {
 }
 END_TEST
 
+START_TEST(an_outer_product_read_by_a_product) {
+    blo_context *context = open_device();
+    run_outer_product(context);
+    blo_context_destroy(context);
+}
+END_TEST
+
 START_TEST(one_node_is_very_many_outputs) {
     blo_context *context = open_device();
     for (int kind = 0; kind < 3; kind++)
@@ -525,6 +575,7 @@ int main(void) {
     tcase_add_test(corners, long_sums_of_equal_summands);
     tcase_add_test(corners, products_of_one_row);
     tcase_add_test(corners, least_of_integers);
+    tcase_add_test(corners, an_outer_product_read_by_a_product);
     tcase_add_test(corners, one_node_is_very_many_outputs);
     suite_add_tcase(suite, corners);
     SRunner *runner = srunner_create(suite);
