@@ -153,7 +153,7 @@ def few_shot(name, title, ways, shots, steps, filters=64):
         del rows
         return [place.ours("ours", "bench_few_shot", *arguments, dtype)] + [p for p in (place.peer(*peer[:2], *peer[2], dtype) for peer in peers) if p]
 
-    return Workload(name, title, programs, group="few-shot", tolerance=1e-8, in_double=True, steps=steps)
+    return Workload(name, title, programs, group="few-shot", rounds=15, tolerance=1e-8, in_double=True, steps=steps)
 
 
 def few_shot_workloads():
