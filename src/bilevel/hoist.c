@@ -158,7 +158,7 @@ static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *progra
     if (status == BLO_OK && !outputs)
         status = no_memory(solver);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, n, outputs, false, &hoist->prologue);
+        status = blo_program_lower(solver, program, hoist->turns, n, outputs, false, &hoist->prologue);
     if (status == BLO_OK)
         blo_plan_set_part(hoist->prologue, "prologue");
     free(outputs);
@@ -213,7 +213,7 @@ static blo_status trace_pullback(blo_lower_solver *solver, blo_program *program,
     if (status != BLO_OK)
         return blo_fail(solver->context, status, "the derivative of what is hoisted: %s",
                         blo_graph_error(program->graph));
-    status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &hoist->pullback);
+    status = blo_program_lower(solver, program, hoist->turns, hoist->n_outputs, results, true, &hoist->pullback);
     if (status != BLO_OK)
         return status;
     blo_plan_set_part(hoist->pullback, "prologue's gradient");
@@ -284,9 +284,9 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
     const uint64_t stamp = stamp_of(solver, program, binding);
     if (hoist->is_valid && hoist->stamp == stamp && !hoist->uses_initial)
         return BLO_OK;
-    const int n_once = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
+    const int n_own = prologue_size(hoist, program->tracks), n_saved = hoist->saved ? hoist->saved->n : 0;
     blo_plan *prologue, *pullback;
-    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_once + n_saved);
+    blo_place *outputs = blo_solver_room(solver, BLO_ROOM_TRACKED, n_own + n_saved);
     blo_binding one = *binding;
     if (!outputs)
         return BLO_ERROR_MEMORY;
@@ -296,10 +296,10 @@ blo_status blo_hoist_run(blo_lower_solver *solver, blo_program *program, const b
         for (int i = 0; i < hoist->n; i++)
             outputs[i] = place_of(hoist, hoist->arrays[i], one.turn);
         blo_tracks_once_places(program->tracks, outputs + hoist->n);
-        for (int i = hoist->n; i < n_once; i++)
+        for (int i = hoist->n; i < n_own; i++)
             outputs[i] = place_of(hoist, outputs[i].buffer, one.turn);
         for (int i = 0; i < n_saved; i++)
-            outputs[n_once + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
+            outputs[n_own + i] = place_of(hoist, hoist->saved->arrays[i], one.turn);
         status = blo_program_run(solver, program, prologue, &one, outputs);
     }
     hoist->is_valid = status == BLO_OK;

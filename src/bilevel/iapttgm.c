@@ -249,6 +249,8 @@ static blo_status sweep_piece(blo_trajectory *trajectory, const int *max_loss_it
 static blo_status sweep_down(blo_trajectory *trajectory, blo_program *objective, blo_tensor *data, blo_tensor *target,
                              const int *max_loss_iter) {
     blo_status status = clear(trajectory, objective);
+    if (status == BLO_OK)
+        status = blo_trajectory_prepare_steps(trajectory);
     if (status == BLO_OK && trajectory->tasks > 1)
         status = blo_buffer_write(trajectory->solver->context, trajectory->chosen, 0,
                                   (size_t)trajectory->tasks * sizeof *max_loss_iter, max_loss_iter);

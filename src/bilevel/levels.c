@@ -100,9 +100,10 @@ static blo_status lower_level(blo_lower_solver *solver, blo_program *program, in
         levels->adjoint_cost[level] = blo_graph_flops(n_carry, adjoint);
     blo_status status = check_graph(solver, program);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, n_state + level, nodes, false, &levels->steps[level]);
+        status =
+            blo_program_lower(solver, program, program->turns, n_state + level, nodes, false, &levels->steps[level]);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, n_carry, adjoint, true, &levels->adjoints[level]);
+        status = blo_program_lower(solver, program, program->turns, n_carry, adjoint, true, &levels->adjoints[level]);
     free(nodes);
     return status;
 }

@@ -73,11 +73,11 @@ static blo_status prepare_both(blo_lower_solver *solver, const blo_loop_data *da
     return status;
 }
 
-/* Twice what plans keep of fixed data, and what prologues save: it is kept if half of what the pool has left has room
- * for it, and a loop that took all would have every step pack its data again. */
+/* Twice what plans keep of fixed data: it is kept if half of what the pool has left has room for it, and a loop that
+ * took all would have every step pack its data again. */
 static uint64_t spare_for(const blo_program *step, const blo_program *observe) {
-    return 2 * (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) +
-                blo_plan_kept_bytes(observe->plan) + blo_saved_bytes(step) + blo_saved_bytes(observe));
+    return 2 *
+           (blo_plan_kept_bytes(step->plan) + blo_plan_kept_bytes(step->adjoint) + blo_plan_kept_bytes(observe->plan));
 }
 
 static uint64_t larger(uint64_t bytes, const blo_plan *plan) {
@@ -450,6 +450,19 @@ blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *pl
                             solver->options.memory_budget);
 }
 
+blo_status blo_trajectory_prepare_steps(const blo_trajectory *trajectory) {
+    bool used[BLO_MOST_LEVELS + 1];
+    blo_stage steps[BLO_MOST_LEVELS + 1];
+    blo_status status = BLO_OK;
+    blo_trajectory_stages(trajectory, steps, NULL);
+    blo_loop_levels(trajectory->loop, used, NULL);
+    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
+        if (used[level])
+            status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,
+                                            &trajectory->train_data, &trajectory->train_target);
+    return status;
+}
+
 /* WARM: where y_T will be kept, NULL: nowhere. */
 static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, int *max_loss_iter) {
     blo_lower_solver *solver = trajectory->solver;
@@ -459,21 +472,17 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
         trajectory->loop_launches = blo_context_counters(solver->context)->launches - before;
         return status == BLO_OK ? choose(trajectory, max_loss_iter) : status;
     }
-    bool used[BLO_MOST_LEVELS + 1];
     blo_stage steps[BLO_MOST_LEVELS + 1];
     const blo_stage observe = {
         .plan = trajectory->observe->plan, .sources = trajectory->observe_sources, .turns = trajectory->observe->turns};
     blo_trajectory_stages(trajectory, steps, NULL);
-    blo_loop_levels(trajectory->loop, used, NULL);
     blo_status status = write_start(trajectory);
     if (status == BLO_OK)
         status = blo_trajectory_hoist(trajectory, true);
     if (status == BLO_OK)
         status = blo_tracker_begin(trajectory);
-    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
-        if (used[level])
-            status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,
-                                            &trajectory->train_data, &trajectory->train_target);
+    if (status == BLO_OK)
+        status = blo_trajectory_prepare_steps(trajectory);
     if (status == BLO_OK)
         status = blo_trajectory_prepare(trajectory, observe.plan, observe.sources, &trajectory->validate_data,
                                         &trajectory->validate_target);
@@ -491,6 +500,9 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
     blo_lower_solver *solver = trajectory->solver;
     blo_program *step = NULL, *observe = NULL;
     *new_warm = NULL;
+    if (solver->tasks > 1 && solver->options.whole == BLO_WHOLE_ON)
+        return blo_fail(solver->context, BLO_ERROR_UNSUPPORTED,
+                        "lower options: whole is on, but %d tasks at once are queued", solver->tasks);
     blo_status status = prepare_both(solver, data, &step, &observe);
     if (status == BLO_OK)
         status = blo_solver_prepare(solver, solver->tasks);
@@ -514,10 +526,12 @@ blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_dat
     status = fit_tasks(trajectory);
     if (status == BLO_OK)
         status = fit_loop(trajectory, step, largest_scratch(step, observe, trajectory->tracker));
+    if (status == BLO_ERROR_BUDGET && blo_saved_give_up(solver)) /* what is saved is for speed alone */
+        status = fit_loop(trajectory, step, largest_scratch(step, observe, trajectory->tracker));
     if (status == BLO_OK)
-        status = blo_saved_make(solver, step);
+        status = blo_saved_make(solver, step, trajectory->scratch_bytes);
     if (status == BLO_OK)
-        status = blo_saved_make(solver, observe);
+        status = blo_saved_make(solver, observe, trajectory->scratch_bytes);
     if (status == BLO_OK)
         status = bind_loop(trajectory, data);
     if (status == BLO_OK)

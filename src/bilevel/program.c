@@ -148,14 +148,14 @@ static const char *part_of(const blo_lower_solver *solver, const blo_program *pr
 }
 
 /* Data, targets and whole named inputs stay the same from loop to loop. */
-blo_status blo_program_lower(const blo_lower_solver *solver, const blo_program *program, int n,
+blo_status blo_program_lower(const blo_lower_solver *solver, const blo_program *program, int turns, int n,
                              blo_node *const *outputs, bool adjoint, blo_plan **plan) {
     bool *fixed = calloc((size_t)program->n_roles + 1, sizeof *fixed);
     if (!fixed)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
     for (int i = 0; i < program->n_roles; i++) {
         blo_role role = program->roles[i];
-        fixed[i] = program->turns == 1 && /* else the next turn reads others */
+        fixed[i] = turns == 1 && /* else the next turn reads others */
                    (role.kind == BLO_ROLE_DATA || role.kind == BLO_ROLE_TARGET ||
                     (role.kind == BLO_ROLE_NAMED && !program->key.named[role.index].per_step));
     }
@@ -170,8 +170,9 @@ blo_status blo_program_plan(blo_lower_solver *solver, blo_program *program) {
     if (program->plan)
         return BLO_OK;
     if (program->key.kind == BLO_PROGRAM_SCALAR)
-        return blo_program_lower(solver, program, 1, &program->value, false, &program->plan);
-    return blo_program_lower(solver, program, program->n_state, program->next_state, false, &program->plan);
+        return blo_program_lower(solver, program, program->turns, 1, &program->value, false, &program->plan);
+    return blo_program_lower(solver, program, program->turns, program->n_state, program->next_state, false,
+                             &program->plan);
 }
 
 void blo_program_collect(const blo_program *program, int n, blo_node **wrt) {
@@ -228,7 +229,7 @@ blo_status blo_program_adjoint(blo_lower_solver *solver, blo_program *program) {
         blo_fail(solver->context, status, "the derivative of the %s: %s", is_step ? "lower step" : "upper objective",
                  blo_graph_error(program->graph));
     else
-        status = blo_program_lower(solver, program, n, nodes + 2 * n, true, &program->adjoint);
+        status = blo_program_lower(solver, program, program->turns, n, nodes + 2 * n, true, &program->adjoint);
     if (status == BLO_OK) { /* the results stay, at the front of what was room for all three */
         memmove(nodes, nodes + 2 * n, (size_t)n * sizeof *nodes);
         program->adjoint_outputs = nodes;

@@ -108,7 +108,7 @@ blo_status blo_program_adjoint(struct blo_lower_solver *solver, blo_program *pro
 void blo_program_free(blo_program *program);
 /* A plan of the program's graph, not built yet, whose data, targets and whole named inputs are fixed. ADJOINT: for the
  * profile. */
-blo_status blo_program_lower(const struct blo_lower_solver *solver, const blo_program *program, int n,
+blo_status blo_program_lower(const struct blo_lower_solver *solver, const blo_program *program, int turns, int n,
                              blo_node *const *outputs, bool adjoint, blo_plan **plan);
 
 /* --- tracing (trace.c) --- */

@@ -41,17 +41,6 @@ static blo_status find(const blo_program *program, blo_node **found, int *n) {
     return status;
 }
 
-uint64_t blo_saved_bytes(const blo_program *program) {
-    blo_node *found[BLO_MOST_SAVED];
-    uint64_t bytes = 0;
-    int n;
-    if (!program->hoist || program->hoist->saving_decided || find(program, found, &n) != BLO_OK)
-        return 0;
-    for (int i = 0; i < n; i++)
-        bytes += bytes_of_all(program, found[i]);
-    return bytes;
-}
-
 void blo_saved_free(blo_saved *saved) {
     if (!saved)
         return;
@@ -137,10 +126,11 @@ static blo_status lower(blo_lower_solver *solver, blo_program *program, blo_save
     if (!outputs)
         return no_memory(solver);
     memcpy(outputs + n, saved->values, (size_t)saved->n * sizeof *outputs);
-    blo_status status = blo_program_lower(solver, program, n + saved->n, outputs, false, &saved->prologue);
+    blo_status status =
+        blo_program_lower(solver, program, hoist->turns, n + saved->n, outputs, false, &saved->prologue);
     free(outputs);
     if (status == BLO_OK)
-        status = blo_program_lower(solver, program, hoist->n_outputs, results, true, &saved->pullback);
+        status = blo_program_lower(solver, program, hoist->turns, hoist->n_outputs, results, true, &saved->pullback);
     if (status != BLO_OK)
         return status;
     blo_plan_set_part(saved->prologue, "prologue");
@@ -177,26 +167,52 @@ static blo_status make(blo_lower_solver *solver, blo_program *program, blo_node 
     return status;
 }
 
-blo_status blo_saved_make(blo_lower_solver *solver, blo_program *program) {
+/* What is saved of the values FOUND, best first, in ROOM bytes: of those that the pullback would read, as many as fit,
+ * and of these again those that it then reads. False: no memory. */
+static bool choose(const blo_program *program, blo_node **found, int *n, uint64_t room) {
+    if (*n > 0 && !prune(program, found, n))
+        return false;
+    *n = fit(program, found, *n, room);
+    return *n == 0 || prune(program, found, n);
+}
+
+blo_status blo_saved_make(blo_lower_solver *solver, blo_program *program, uint64_t scratch_bytes) {
     blo_node *found[BLO_MOST_SAVED];
     blo_saved *saved = NULL;
     int n;
     if (!program->hoist || program->hoist->saving_decided)
         return BLO_OK;
+    const uint64_t room = blo_pool_available(solver->context, solver->options.memory_budget) / 2;
     blo_status status = find(program, found, &n);
-    if (status == BLO_OK) {
-        n = fit(program, found, n, blo_pool_available(solver->context, solver->options.memory_budget) / 2);
-        if (n > 0 && !prune(program, found, &n))
-            status = no_memory(solver);
-    }
+    if (status == BLO_OK && !choose(program, found, &n, room))
+        status = no_memory(solver);
     if (status == BLO_OK && n > 0)
         status = make(solver, program, found, n, &saved);
     if (status != BLO_OK) {
         blo_saved_free(saved);
         return status;
     }
+    if (saved && (blo_plan_scratch_bytes(saved->prologue) > scratch_bytes ||
+                  blo_plan_scratch_bytes(saved->pullback) > scratch_bytes)) {
+        blo_saved_free(saved);
+        saved = NULL;
+    }
     program->hoist->saved = saved;
     program->hoist->saving_decided = true;
     program->hoist->is_valid = false; /* what it computed before was not saved */
     return BLO_OK;
+}
+
+bool blo_saved_give_up(blo_lower_solver *solver) {
+    bool any = false;
+    for (blo_program *program = solver->programs; program; program = program->next) {
+        blo_hoist *hoist = program->hoist;
+        if (!hoist || !hoist->saved)
+            continue;
+        blo_saved_free(hoist->saved);
+        hoist->saved = NULL;
+        hoist->saving_decided = hoist->is_valid = false;
+        any = true;
+    }
+    return any;
 }

@@ -17,11 +17,13 @@ typedef struct blo_saved {
     uint64_t bytes;
 } blo_saved;
 
-/* Bytes of all that PROGRAM's prologue could save; 0: nothing, or it is decided. It was prepared backward. */
-uint64_t blo_saved_bytes(const blo_program *program);
-/* Decides, the first time, how much is saved, lowers the plans and makes the arrays. A program without a hoist, or
- * without a pullback, or in a pool without room to spare: nothing. */
-blo_status blo_saved_make(struct blo_lower_solver *solver, blo_program *program);
+/* Decides, the first time, how much is saved of what the loop has left of the budget, lowers the plans and makes the
+ * arrays. A program without a hoist, or without a pullback, in a pool without room to spare, or whose plans would then
+ * need more than SCRATCH_BYTES: nothing. PROGRAM was prepared backward. */
+blo_status blo_saved_make(struct blo_lower_solver *solver, blo_program *program, uint64_t scratch_bytes);
+/* Gives up what the prologues of all programs save; it is decided anew with the loop to come. False: there was nothing.
+ */
+bool blo_saved_give_up(struct blo_lower_solver *solver);
 void blo_saved_free(blo_saved *saved); /* NULL is allowed */
 
 #endif

@@ -9,7 +9,7 @@
 /* What one work-group may be given: the state, its carries and temporaries stay in the nearest caches, and a step takes
  * no longer than the launches that it saves. */
 enum { SMALL_BYTES = 64 << 10, SMALL_SNAPSHOTS = 16 << 20 };
-static const double small_work = 400e3; /* operations of one step and one observation */
+static const double small_work = 400e3; /* operations of one step and one observation; below teams.c's LEAST_WORK */
 
 bool blo_small_fits(const blo_binder *binder) {
     const blo_whole_layout *layout = &binder->layout;
@@ -100,12 +100,8 @@ blo_status blo_small_find(blo_trajectory *trajectory, blo_small **result) {
     blo_lower_solver *solver = trajectory->solver;
     blo_loop_memory memory;
     *result = NULL;
-    if (trajectory->tasks > 1)
-        return solver->options.whole == BLO_WHOLE_ON
-                   ? blo_fail(solver->context, BLO_ERROR_UNSUPPORTED,
-                              "lower options: whole is on, but %d tasks at once are queued", trajectory->tasks)
-                   : BLO_OK;
-    if (solver->options.whole == BLO_WHOLE_OFF || trajectory->step->hoist || trajectory->observe->hoist)
+    if (trajectory->tasks > 1 || solver->options.whole == BLO_WHOLE_OFF || trajectory->step->hoist ||
+        trajectory->observe->hoist)
         return BLO_OK;
     if (!blo_loop_memory_of(trajectory->loop, &memory)) /* snapshots are thinned */
         return solver->options.whole == BLO_WHOLE_ON

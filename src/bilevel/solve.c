@@ -42,6 +42,9 @@ typedef struct run {
 
 static blo_status iterate(run *r) {
     const blo_loop_data *data = r->data;
+    if (r->solver->tasks != r->tasks)
+        return blo_fail(r->solver->context, BLO_ERROR_STATE, "solve: the number of tasks was changed from %d to %d",
+                        r->tasks, r->solver->tasks);
     blo_status status = clear(r->solver);
     if (status == BLO_OK)
         status = blo_lower_optimize(r->solver, data->train_data, data->train_target, data->validate_data,

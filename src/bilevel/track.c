@@ -2,7 +2,6 @@
  * affair. */
 #include "track.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,7 +113,7 @@ blo_status blo_tracks_prepare(blo_lower_solver *solver, blo_program *program) {
     if (!nodes)
         return no_memory(solver);
     blo_tracks_once(tracks, nodes);
-    status = blo_program_lower(solver, program, tracks->n_once, nodes, false, &tracks->once);
+    status = blo_program_lower(solver, program, program->turns, tracks->n_once, nodes, false, &tracks->once);
     if (status == BLO_OK)
         blo_plan_set_part(tracks->once, "running statistics");
     free(nodes);
@@ -147,7 +146,7 @@ blo_status blo_tracks_prepare_each(blo_lower_solver *solver, blo_program *progra
     if (status != BLO_OK)
         blo_fail(solver->context, status, "running statistics: %s", blo_graph_error(program->graph));
     else
-        status = blo_program_lower(solver, program, tracks->n, nodes, false, &tracks->each);
+        status = blo_program_lower(solver, program, program->turns, tracks->n, nodes, false, &tracks->each);
     if (status == BLO_OK)
         blo_plan_set_part(tracks->each, "running statistics");
     free(nodes);

@@ -1,5 +1,6 @@
-/* What a node is without being computed: constants, identities, movement of movement. Nothing here changes a value, a
- * NaN included (x * 0 is not 0), but for the sign of a zero in x + 0. */
+/* What a node is without being computed, or with less: constants, identities, movement of movement, sums of products.
+ * Only sums may be rounded otherwise; no other value changes, a NaN included (x * 0 is not 0), but for the sign of a
+ * zero in x + 0. */
 #include <math.h>
 #include <string.h>
 

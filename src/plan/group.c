@@ -94,6 +94,7 @@ static bool same_shape(const blo_node *a, const blo_node *b) {
 /* Room for every node. */
 typedef struct marks {
     bool *seen, *others;
+    bool *squared; /* of sums: squares that have no group yet will follow */
     int *stack;
 } marks;
 
@@ -176,7 +177,10 @@ static bool can_join(const blo_lowering *lowering, int index, const blo_node *no
     const blo_group *group = &lowering->groups[index];
     const bool alike = group->kind == BLO_GROUP_ELEMENTWISE && fresh->kind == BLO_GROUP_ELEMENTWISE &&
                        same_shape(node, blo_graph_node(lowering->graph, group->roots[0]));
-    if (group->n_roots == BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES ||
+    int places = m->squared[node->id] ? 2 : 1;
+    for (int i = 0; i < group->n_roots; i++)
+        places += m->squared[group->roots[i]] ? 2 : 1;
+    if (places > BLO_GROUP_ROOTS || group->leaves + fresh->leaves > GROUP_LEAVES ||
         (!alike && !can_walk(lowering, index, node, fresh, m)))
         return false;
     memset(m->seen, 0, (size_t)lowering->n_groups);
@@ -201,22 +205,32 @@ static void join(blo_group *group, const blo_node *node, const blo_group *fresh)
     }
 }
 
-/* The group that sums what NODE sums the squares of, and can go on to these: what they need is what the sum needs. */
-static blo_group *group_of_sum(const blo_lowering *lowering, const blo_node *node) {
+/* The sum whose group can go on to the squares that NODE sums: what they need is what the sum needs. NULL: none. */
+static const blo_node *sum_before(const blo_lowering *lowering, const blo_node *node) {
     double factor;
     const blo_node *sum = blo_sum_for_squares(node, &factor);
-    if (!sum || !sums_channels(sum) || lowering->routine)
-        return NULL;
-    blo_group *group = &lowering->groups[lowering->facts[sum->id].group];
-    return group->n_roots < BLO_GROUP_ROOTS ? group : NULL;
+    return sum && sums_channels(sum) && !lowering->routine && lowering->device->is_cpu ? sum : NULL;
+}
+
+/* Marks in SQUARED the sums that squares will follow: their groups keep places for these, so that how squares are added
+ * up never depends on what else a group has. */
+static void find_squares(const blo_lowering *lowering, bool *squared) {
+    for (int id = 0; id < lowering->n_nodes; id++) {
+        const blo_node *node = blo_graph_node(lowering->graph, id);
+        const blo_node *sum = lowering->facts[id].root && node->count > 0 ? sum_before(lowering, node) : NULL;
+        if (sum)
+            squared[sum->id] = true;
+    }
 }
 
 static bool place_root(blo_lowering *lowering, blo_node *node, const marks *m) {
     blo_node_facts *facts = &lowering->facts[node->id];
-    blo_group *summing = group_of_sum(lowering, node);
-    if (summing) {
+    const blo_node *sum = sum_before(lowering, node);
+    if (sum && m->squared[sum->id]) { /* the first of equal squares; others, of another shape of mean, stand alone */
+        facts->group = lowering->facts[sum->id].group;
+        blo_group *summing = &lowering->groups[facts->group];
         summing->roots[summing->n_roots++] = node->id;
-        facts->group = lowering->facts[summing->roots[0]].group;
+        m->squared[sum->id] = false;
         return true;
     }
     blo_group fresh = {.kind = kind_of(node), .n_roots = 1, .roots = {node->id}, .row = facts->row, .carrier = -1};
@@ -255,14 +269,18 @@ static void order_group(blo_lowering *lowering, int index, int *n) {
 
 blo_status blo_lower_group(blo_lowering *lowering) {
     size_t n = (size_t)lowering->n_nodes;
-    const marks m = {calloc(n + 1, sizeof *m.seen), calloc(n + 1, sizeof *m.others), calloc(n + 1, sizeof *m.stack)};
+    const marks m = {calloc(n + 1, sizeof *m.seen), calloc(n + 1, sizeof *m.others), calloc(n + 1, sizeof *m.squared),
+                     calloc(n + 1, sizeof *m.stack)};
     lowering->groups = calloc(n + 1, sizeof *lowering->groups);
-    bool fits = m.seen && m.others && m.stack && lowering->groups;
+    bool fits = m.seen && m.others && m.squared && m.stack && lowering->groups;
+    if (fits)
+        find_squares(lowering, m.squared);
     for (int id = 0; fits && id < lowering->n_nodes; id++)
         if (lowering->facts[id].root && blo_graph_node(lowering->graph, id)->count > 0)
             fits = place_root(lowering, blo_graph_node(lowering->graph, id), &m);
     free(m.seen);
     free(m.others);
+    free(m.squared);
     free(m.stack);
     return fits ? BLO_OK
                 : blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a graph of %zu nodes", n);

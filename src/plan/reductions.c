@@ -4,6 +4,7 @@
 #include "domain.h"
 #include "moments.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -334,6 +335,7 @@ blo_status blo_lower_reductions(blo_lowering *lowering, const blo_group *group, 
     const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
     const int64_t count = first->count, last = first->rank > 0 ? first->shape[first->rank - 1] : 1;
     const int team = blo_team_of(lowering, first);
+    assert(!team || group->n_roots == 1);
     if (team)
         return blo_lower_team(lowering, first, index, team);
     shares s;
