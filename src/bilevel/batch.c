@@ -37,7 +37,7 @@ static double largest_bytes(int n, blo_node *const *nodes) {
         blo_graph_mark_live(n, nodes, live);
     for (int id = 0; live && id < blo_graph_nodes(graph); id++) {
         const blo_node *node = blo_graph_node(graph, id);
-        const double bytes = (double)node->count * (double)blo_dtype_size(node->dtype);
+        const double bytes = (double)blo_node_bytes(node);
         if (live[id] && (blo_node_computes(node) || blo_is_convolution(node) || node->op == BLO_OP_MATMUL) &&
             bytes > most)
             most = bytes;

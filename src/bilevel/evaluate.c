@@ -62,7 +62,7 @@ static blo_place place_of(const blo_lower_solver *solver, const blo_program *pro
 uint64_t blo_turn_bytes(const blo_lower_solver *solver, const blo_program *program, int i) {
     const blo_role role = program->roles[i];
     const blo_node *input = blo_graph_input_at(program->graph, i);
-    const uint64_t bytes = (uint64_t)input->count * blo_dtype_size(input->dtype);
+    const uint64_t bytes = blo_node_bytes(input);
     switch (role.kind) {
     case BLO_ROLE_NAMED: return program->key.named[role.index].per_task ? bytes : 0;
     case BLO_ROLE_INITIAL: return solver->options.warm_start ? bytes : 0;

@@ -116,11 +116,11 @@ done:
 
 /* --- the prologue --- */
 
-/* Bytes of VALUE of all turns, and where TURN's are. */
-static uint64_t bytes_of(const blo_hoist *hoist, const blo_node *value) {
-    return (uint64_t)hoist->turns * (uint64_t)value->count * blo_dtype_size(value->dtype);
+uint64_t blo_hoist_bytes(const blo_hoist *hoist, const blo_node *value) {
+    return (uint64_t)hoist->turns * blo_node_bytes(value);
 }
 
+/* Where TURN's part of ARRAY is. */
 static blo_place place_of(const blo_hoist *hoist, const blo_buffer *array, int turn) {
     return (blo_place){array, blo_buffer_bytes(array) / (uint64_t)hoist->turns * (uint64_t)turn};
 }
@@ -147,7 +147,7 @@ static blo_status prepare_prologue(blo_lower_solver *solver, blo_program *progra
         return BLO_OK;
     blo_status status = blo_tracks_prepare(solver, program);
     for (int i = 0; i < hoist->n && status == BLO_OK; i++) {
-        const size_t bytes = (size_t)bytes_of(hoist, hoist->values[i]);
+        const size_t bytes = (size_t)blo_hoist_bytes(hoist, hoist->values[i]);
         if (!hoist->arrays[i])
             status = blo_buffer_create(solver->context, bytes, &hoist->arrays[i]);
         if (status == BLO_OK && program->key.kind == BLO_PROGRAM_SCALAR && hoist->flows[i] && !hoist->cotangents[i])
@@ -242,8 +242,8 @@ static blo_status prepare_pullback(blo_lower_solver *solver, blo_program *progra
         status = trace_pullback(solver, program, nodes);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         if (!hoist->pulled[i])
-            status =
-                blo_buffer_create(solver->context, (size_t)bytes_of(hoist, hoist->gradients[i]), &hoist->pulled[i]);
+            status = blo_buffer_create(solver->context, (size_t)blo_hoist_bytes(hoist, hoist->gradients[i]),
+                                       &hoist->pulled[i]);
     free(nodes);
     return status;
 }
@@ -328,6 +328,6 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
     const blo_dtype dtype = blo_model_dtype(solver->lower);
     for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
         status = blo_flag_check(solver->context, dtype, hoist->pulled[i], 0,
-                                bytes_of(hoist, hoist->gradients[i]) / blo_dtype_size(dtype), (uint32_t)k);
+                                blo_hoist_bytes(hoist, hoist->gradients[i]) / blo_dtype_size(dtype), (uint32_t)k);
     return status;
 }

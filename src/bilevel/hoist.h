@@ -42,6 +42,8 @@ void blo_hoist_free(blo_hoist *hoist);
 /* Lowers the prologue, with BACKWARD its pullback too, and makes the arrays, if that is not done. A program without a
  * hoist: nothing. */
 blo_status blo_hoist_prepare(struct blo_lower_solver *solver, blo_program *program, bool backward);
+/* Bytes of VALUE of all turns. */
+uint64_t blo_hoist_bytes(const blo_hoist *hoist, const blo_node *value);
 /* The prologue's *N outputs: what is hoisted, then what running statistics add, with room for ROOM more. malloc'ed;
  * NULL: no memory. */
 blo_node **blo_hoist_outputs(const blo_program *program, int room, int *n);

@@ -16,20 +16,16 @@ typedef struct candidate {
     double saves; /* work per byte */
 } candidate;
 
-static double bytes_of(const blo_node *node) {
-    return (double)node->count * (double)blo_dtype_size(node->dtype);
-}
-
 /* What NODE costs, in operations: a narrow product waits for its operands' bytes longer than for its sums. */
 static double work_of(const blo_node *node) {
-    double bytes = bytes_of(node);
+    double bytes = (double)blo_node_bytes(node);
     for (int i = 0; i < node->n_in; i++)
-        bytes += bytes_of(node->in[i]);
+        bytes += (double)blo_node_bytes(node->in[i]);
     return blo_node_flops(node) + operations_per_byte * bytes;
 }
 
 static double saves_per_byte(const blo_node *node) {
-    return work_of(node) / bytes_of(node);
+    return work_of(node) / (double)blo_node_bytes(node);
 }
 
 static bool is_product(const blo_node *node) {
@@ -114,8 +110,7 @@ static blo_status lower_levels(blo_lower_solver *solver, blo_program *program, c
     for (int i = 0; i < n && status == BLO_OK; i++) {
         kept[i] = best[i].node;
         given[i] = blo_program_input(program, BLO_ROLE_KEPT, i, "kept", kept[i]->dtype, kept[i]->rank, kept[i]->shape);
-        program->levels->bytes[i] =
-            (uint64_t)program->turns * (uint64_t)kept[i]->count * blo_dtype_size(kept[i]->dtype);
+        program->levels->bytes[i] = (uint64_t)program->turns * blo_node_bytes(kept[i]);
         status = given[i] ? BLO_OK : blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to plan an objective");
     }
     for (int level = 1; level <= n && status == BLO_OK; level++)

@@ -10,17 +10,8 @@
 /* What a launch is worth, in operations: so that many small values are saved as well. */
 static const double launch = 20e3;
 
-/* Of one turn. */
-static uint64_t bytes_of(const blo_node *node) {
-    return (uint64_t)node->count * blo_dtype_size(node->dtype);
-}
-
-static uint64_t bytes_of_all(const blo_program *program, const blo_node *node) {
-    return (uint64_t)program->hoist->turns * bytes_of(node);
-}
-
 static double saves_per_byte(const blo_node *node) {
-    return (blo_node_flops(node) + launch) / (double)bytes_of(node);
+    return (blo_node_flops(node) + launch) / (double)blo_node_bytes(node);
 }
 
 static int by_saving(const void *a, const void *b) {
@@ -62,8 +53,8 @@ static blo_status no_memory(const blo_lower_solver *solver) {
 static int fit(const blo_program *program, blo_node **found, int n, uint64_t room) {
     int kept = 0;
     for (int i = 0; i < n; i++)
-        if (bytes_of_all(program, found[i]) <= room) {
-            room -= bytes_of_all(program, found[i]);
+        if (blo_hoist_bytes(program->hoist, found[i]) <= room) {
+            room -= blo_hoist_bytes(program->hoist, found[i]);
             found[kept++] = found[i];
         }
     return kept;
@@ -110,7 +101,6 @@ static blo_status substitute(blo_program *program, blo_node **found, int n, blo_
             blo_program_input(program, BLO_ROLE_SAVED, i, "saved", value->dtype, value->rank, value->shape);
         if (!to[i])
             return blo_graph_status(program->graph);
-        saved->bytes += bytes_of_all(program, value);
         saved->n = i + 1;
     }
     memcpy(from + n, hoist->values, (size_t)hoist->n * sizeof *from);
@@ -162,7 +152,8 @@ static blo_status make(blo_lower_solver *solver, blo_program *program, blo_node 
     if (status == BLO_OK)
         status = lower(solver, program, saved, results);
     for (int i = 0; i < n && status == BLO_OK; i++)
-        status = blo_buffer_create(solver->context, (size_t)bytes_of_all(program, found[i]), &saved->arrays[i]);
+        status =
+            blo_buffer_create(solver->context, (size_t)blo_hoist_bytes(program->hoist, found[i]), &saved->arrays[i]);
     free(results);
     return status;
 }

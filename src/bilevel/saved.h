@@ -14,7 +14,6 @@ typedef struct blo_saved {
     blo_buffer **arrays;         /* [n] */
     blo_plan *prologue,          /* the prologue's outputs, then those saved */
         *pullback;               /* from those saved */
-    uint64_t bytes;
 } blo_saved;
 
 /* Decides, the first time, how much is saved of what the loop has left of the budget, lowers the plans and makes the

@@ -20,6 +20,10 @@ int64_t blo_op_cost(blo_op op) {
     }
 }
 
+uint64_t blo_node_bytes(const blo_node *node) {
+    return (uint64_t)node->count * blo_dtype_size(node->dtype);
+}
+
 bool blo_is_convolution(const blo_node *node) {
     return node->op == BLO_OP_CONV || node->op == BLO_OP_CONV_INPUT || node->op == BLO_OP_CONV_WEIGHT;
 }

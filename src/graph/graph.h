@@ -159,6 +159,7 @@ blo_status blo_graph_shared(int n, blo_node *const *first, int m, blo_node *cons
 /* Arithmetic operations: what one of an operation's elements counts, whether the node is arithmetic at all (not
  * movement, not a product), of a node, of all that the outputs depend on. */
 bool blo_is_convolution(const blo_node *node);
+uint64_t blo_node_bytes(const blo_node *node);         /* of its array */
 double blo_convolution_products(const blo_node *node); /* multiplications, those with zeros around the image included */
 int64_t blo_op_cost(blo_op op);
 bool blo_node_computes(const blo_node *node);

@@ -6,8 +6,7 @@
 /* An element takes at least this many operations: less is read no faster than it is computed. */
 enum { LEAST_PER_ELEMENT = 8 };
 
-/* What NODE merely moves: moving costs nothing, and broadcasting makes more of it. */
-static blo_node *moved(blo_node *node) {
+blo_node *blo_moved(blo_node *node) {
     while (node->op == BLO_OP_RESHAPE || node->op == BLO_OP_BROADCAST || node->op == BLO_OP_PERMUTE)
         node = node->in[0];
     return node;
@@ -34,7 +33,7 @@ static void mark_varying(const blo_graph *graph, int n_nodes, int m, blo_node *c
 
 /* Takes NODE, or of what it is computed from that which is worth it. SEEN[id]: it was looked at. */
 static void take(blo_node *node, double least, int most, bool *seen, blo_node **found, int *n) {
-    node = moved(node);
+    node = blo_moved(node);
     if (seen[node->id])
         return;
     seen[node->id] = true;

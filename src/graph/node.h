@@ -69,6 +69,9 @@ void blo_task_shape(int64_t tasks, int rank, const int64_t *shape, int64_t *all)
 blo_node *blo_for_all_tasks(blo_node *a, int64_t tasks);
 blo_node *blo_move_axis(blo_node *a, int from, int to);
 
+/* What NODE merely moves: moving costs nothing, and broadcasting makes more of it. */
+blo_node *blo_moved(blo_node *node);
+
 bool blo_is_floating(blo_dtype dtype);
 bool blo_same_shape(const blo_node *a, const blo_node *b);
 bool blo_is_constant(const blo_node *node, double value);

@@ -27,8 +27,7 @@ static bool is_worth_it(const blo_node *node) {
 
 /* Takes NODE, or of what it is computed from that which is worth it. SEEN[id]: it was looked at. */
 static void take(blo_node *node, int most, bool *seen, blo_node **found, int *n) {
-    while (node->op == BLO_OP_RESHAPE || node->op == BLO_OP_BROADCAST || node->op == BLO_OP_PERMUTE)
-        node = node->in[0];
+    node = blo_moved(node);
     if (seen[node->id] || is_leaf(node) || node->count == 0)
         return;
     seen[node->id] = true;

@@ -31,6 +31,9 @@ blo_status blo_domain_kernel(blo_emitter *emitter, const blo_domain *over, const
 void blo_emit_result(blo_emitter *emitter, const blo_node *node, const blo_value *value, const blo_index *linear,
                      int scope);
 
+/* With as many results of a reduction there is work enough without sharing one out. */
+enum { BLO_MANY_RESULTS = 4096 };
+
 /* Items that take a reduction of NODE together; 0: each takes a range of its own. Where local memory is no more than
  * memory, as on CPU devices, an item is worth a team. */
 int blo_team_of(const blo_lowering *lowering, const blo_node *node);

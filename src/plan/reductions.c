@@ -13,12 +13,11 @@ enum {
     SERIAL_LENGTH = 256, /* a reduction up to this long is one loop */
     CHUNK = 128,         /* elements of one partial sum */
     MOST_VECTORS = 4, /* neighbours of a range that an item sums, so that it walks memory in pieces that lie together */
-    MANY_OUTER = 4096,   /* with as many results there is work enough without partial sums */
     MAX_PARTIALS = 65536 /* partial results of one reduction */
 };
 
 static uint64_t chunks_of(const blo_node *node, int64_t length) {
-    if (length <= SERIAL_LENGTH || node->count >= MANY_OUTER)
+    if (length <= SERIAL_LENGTH || node->count >= BLO_MANY_RESULTS)
         return 1;
     int64_t chunks = (length + CHUNK - 1) / CHUNK, most = MAX_PARTIALS / node->count;
     return (uint64_t)(chunks < most ? chunks : most);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 
 enum {
-    MANY_OUTER = 4096,    /* with as many results there is work enough without teams */
     LEAST_WORK = 1 << 19, /* elements in all. Loops that run whole have less, and add up in ranges: so that whether they
                              do changes no bit */
     TEAM = 128,           /* items that sum one range together; a power of 2 */
@@ -18,7 +17,7 @@ int blo_team_of(const blo_lowering *lowering, const blo_node *node) {
     const int64_t length = blo_reduction_length(node);
     const blo_device_facts *device = lowering->device;
     if (device->is_cpu || lowering->routine || length < TEAM || node->in[0]->count < LEAST_WORK ||
-        node->count >= MANY_OUTER)
+        node->count >= BLO_MANY_RESULTS)
         return 0;
     int team = TEAM;
     while ((size_t)team > device->max_work_group)
