@@ -52,4 +52,16 @@ static inline int run_suite(Suite *suite) {
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* The same of the N TESTS as the suite NAME, each between SETUP and TEARDOWN. */
+static inline int run_tests(const char *name, SFun setup, SFun teardown, int n, const TTest *const *tests) {
+    Suite *suite = suite_create(name);
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_checked_fixture(all, setup, teardown);
+    for (int i = 0; i < n; i++)
+        tcase_add_test(all, tests[i]);
+    suite_add_tcase(suite, all);
+    return run_suite(suite);
+}
+
 #endif

@@ -229,20 +229,12 @@ static int latest_below(const blo_trajectory *trajectory, const int *max_loss_it
 
 /* Queues the sweep from state K down to UNTIL; in turns, of those tasks whose MAX_LOSS_ITER it has come down to. */
 static blo_status sweep_piece(blo_trajectory *trajectory, const int *max_loss_iter, int k, int until) {
-    bool used[BLO_MOST_LEVELS + 1];
     blo_stage steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
-    blo_status status = BLO_OK;
     blo_trajectory_stages(trajectory, steps, adjoints);
-    blo_loop_levels(trajectory->loop, NULL, used);
     for (int level = 0; level <= trajectory->n_levels && trajectory->step->turns > 1; level++)
         adjoints[level].ends = max_loss_iter;
-    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
-        if (used[level])
-            status = blo_trajectory_prepare(trajectory, adjoints[level].plan, adjoints[level].sources,
-                                            &trajectory->train_data, &trajectory->train_target);
-    return status == BLO_OK ? blo_loop_sweep_until(trajectory->loop, steps, adjoints, k, until,
-                                                   blo_model_dtype(trajectory->solver->lower))
-                            : status;
+    return blo_loop_sweep_until(trajectory->loop, steps, adjoints, k, until,
+                                blo_model_dtype(trajectory->solver->lower));
 }
 
 /* From the latest of MAX_LOSS_ITER down to y_0: each task joins at its own. */
@@ -250,7 +242,9 @@ static blo_status sweep_down(blo_trajectory *trajectory, blo_program *objective,
                              const int *max_loss_iter) {
     blo_status status = clear(trajectory, objective);
     if (status == BLO_OK)
-        status = blo_trajectory_prepare_steps(trajectory);
+        status = blo_trajectory_prepare_levels(trajectory, false);
+    if (status == BLO_OK)
+        status = blo_trajectory_prepare_levels(trajectory, true);
     if (status == BLO_OK && trajectory->tasks > 1)
         status = blo_buffer_write(trajectory->solver->context, trajectory->chosen, 0,
                                   (size_t)trajectory->tasks * sizeof *max_loss_iter, max_loss_iter);

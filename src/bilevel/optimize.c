@@ -450,15 +450,15 @@ blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *pl
                             solver->options.memory_budget);
 }
 
-blo_status blo_trajectory_prepare_steps(const blo_trajectory *trajectory) {
+blo_status blo_trajectory_prepare_levels(const blo_trajectory *trajectory, bool adjoints) {
     bool used[BLO_MOST_LEVELS + 1];
-    blo_stage steps[BLO_MOST_LEVELS + 1];
+    blo_stage stages[BLO_MOST_LEVELS + 1];
     blo_status status = BLO_OK;
-    blo_trajectory_stages(trajectory, steps, NULL);
-    blo_loop_levels(trajectory->loop, used, NULL);
+    blo_trajectory_stages(trajectory, adjoints ? NULL : stages, adjoints ? stages : NULL);
+    blo_loop_levels(trajectory->loop, adjoints ? NULL : used, adjoints ? used : NULL);
     for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
         if (used[level])
-            status = blo_trajectory_prepare(trajectory, steps[level].plan, steps[level].sources,
+            status = blo_trajectory_prepare(trajectory, stages[level].plan, stages[level].sources,
                                             &trajectory->train_data, &trajectory->train_target);
     return status;
 }
@@ -482,7 +482,7 @@ static blo_status run_loop(blo_trajectory *trajectory, blo_buffer *const *warm, 
     if (status == BLO_OK)
         status = blo_tracker_begin(trajectory);
     if (status == BLO_OK)
-        status = blo_trajectory_prepare_steps(trajectory);
+        status = blo_trajectory_prepare_levels(trajectory, false);
     if (status == BLO_OK)
         status = blo_trajectory_prepare(trajectory, observe.plan, observe.sources, &trajectory->validate_data,
                                         &trajectory->validate_target);

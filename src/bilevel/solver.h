@@ -179,8 +179,9 @@ uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_w
 /* Lets PLAN compute once what depends on DATA, TARGET and whole named inputs only. */
 blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources,
                                   const blo_watched *data, const blo_watched *target);
-/* The same of the loop's steps, before any is queued: another trajectory's may have been prepared since. */
-blo_status blo_trajectory_prepare_steps(const blo_trajectory *trajectory);
+/* The same of the loop's steps, or of their adjoints, before any is queued: another trajectory's may have been prepared
+ * since. */
+blo_status blo_trajectory_prepare_levels(const blo_trajectory *trajectory, bool adjoints);
 /* The loop's stages by level, [BLO_MOST_LEVELS + 1] each; either may be NULL. */
 void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, blo_stage *adjoints);
 /* Queues the prologues of the loop's step, and of F at its validation data, where their results are not there. */

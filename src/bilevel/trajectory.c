@@ -183,7 +183,7 @@ blo_status blo_trajectory_places(blo_trajectory *trajectory, int k, blo_place *p
     if (!kept && status == BLO_OK)
         status = blo_trajectory_hoist(trajectory, false);
     if (!kept && status == BLO_OK)
-        status = blo_trajectory_prepare_steps(trajectory);
+        status = blo_trajectory_prepare_levels(trajectory, false);
     blo_stage stages[BLO_MOST_LEVELS + 1];
     blo_trajectory_stages(trajectory, stages, NULL);
     return status == BLO_OK ? blo_loop_state(trajectory->loop, stages, k, places) : status;

@@ -293,15 +293,7 @@ static void teardown(void) {
 }
 
 int main(void) {
-    Suite *suite = suite_create("tracking");
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 300);
-    tcase_add_checked_fixture(all, setup, teardown);
-    tcase_add_test(all, queued_loops_leave_what_single_updates_leave);
-    tcase_add_test(all, loops_that_run_whole_do_too);
-    tcase_add_test(all, thinned_loops_do_too);
-    tcase_add_test(all, solve_commits_in_every_iteration);
-    tcase_add_test(all, mistakes_are_named);
-    suite_add_tcase(suite, all);
-    return run_suite(suite);
+    const TTest *const tests[] = {queued_loops_leave_what_single_updates_leave, loops_that_run_whole_do_too,
+                                  thinned_loops_do_too, solve_commits_in_every_iteration, mistakes_are_named};
+    return run_tests("tracking", setup, teardown, sizeof tests / sizeof *tests, tests);
 }

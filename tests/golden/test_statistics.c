@@ -305,16 +305,11 @@ static void teardown(void) {
 }
 
 int main(void) {
-    Suite *suite = suite_create("running statistics");
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 300);
-    tcase_add_checked_fixture(all, setup, teardown);
-    tcase_add_test(all, a_hoisted_backbone_is_updated_as_if_it_ran_in_every_step);
-    tcase_add_test(all, nothing_hoisted_is_the_same);
-    tcase_add_test(all, what_changes_with_every_step_is_added_up);
-    tcase_add_test(all, tracking_changes_no_bit_of_losses_and_gradients);
-    tcase_add_test(all, only_loops_that_succeed_commit);
-    tcase_add_test(all, a_loop_may_not_read_what_it_tracks);
-    suite_add_tcase(suite, all);
-    return run_suite(suite);
+    const TTest *const tests[] = {a_hoisted_backbone_is_updated_as_if_it_ran_in_every_step,
+                                  nothing_hoisted_is_the_same,
+                                  what_changes_with_every_step_is_added_up,
+                                  tracking_changes_no_bit_of_losses_and_gradients,
+                                  only_loops_that_succeed_commit,
+                                  a_loop_may_not_read_what_it_tracks};
+    return run_tests("running statistics", setup, teardown, sizeof tests / sizeof *tests, tests);
 }

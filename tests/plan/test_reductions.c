@@ -119,14 +119,7 @@ START_TEST(a_nan_is_the_maximum_wherever_it_stands) {
 END_TEST
 
 int main(void) {
-    Suite *suite = suite_create("reductions");
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 300);
-    tcase_add_checked_fixture(all, setup, teardown);
-    tcase_add_test(all, sums_and_maxima_are_right);
-    tcase_add_test(all, teams_may_be_small);
-    tcase_add_test(all, every_run_gives_the_same_bits);
-    tcase_add_test(all, a_nan_is_the_maximum_wherever_it_stands);
-    suite_add_tcase(suite, all);
-    return run_suite(suite);
+    const TTest *const tests[] = {sums_and_maxima_are_right, teams_may_be_small, every_run_gives_the_same_bits,
+                                  a_nan_is_the_maximum_wherever_it_stands};
+    return run_tests("reductions", setup, teardown, sizeof tests / sizeof *tests, tests);
 }
