@@ -257,6 +257,20 @@ static blo_status build_missing(blo_context *context, int n, const blo_kernel_so
     return status;
 }
 
+/* Room to remember what is bound, where launches can be recorded: made now, since later nothing is to be allocated. */
+static blo_status make_arguments(blo_kernel *kernel) {
+    cl_uint n = 0;
+    if (!kernel->context->can_record)
+        return BLO_OK;
+    blo_status status = blo_check(
+        kernel->context, clGetKernelInfo(kernel->kernel, CL_KERNEL_NUM_ARGS, sizeof n, &n, NULL), "clGetKernelInfo");
+    if (status != BLO_OK)
+        return status;
+    kernel->n_arguments = (int)n;
+    kernel->arguments = calloc((size_t)n + 1, sizeof *kernel->arguments);
+    return kernel->arguments ? BLO_OK : blo_fail(kernel->context, BLO_ERROR_MEMORY, "no host memory for a kernel");
+}
+
 static blo_status make_kernel(blo_context *context, const char *name, blo_kernel **result) {
     blo_kernel *kernel = calloc(1, sizeof *kernel);
     if (!kernel)
@@ -268,12 +282,13 @@ static blo_status make_kernel(blo_context *context, const char *name, blo_kernel
     if (code == CL_SUCCESS)
         kernel->kernel = clCreateKernel(entry->program, name, &code);
     blo_status status = blo_check(context, code, "clCreateKernel");
-    if (status != BLO_OK) {
-        free(kernel);
-        return status;
-    }
-    *result = kernel;
-    return BLO_OK;
+    if (status == BLO_OK)
+        status = make_arguments(kernel);
+    if (status == BLO_OK)
+        *result = kernel;
+    else
+        blo_kernel_release(kernel);
+    return status;
 }
 
 blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels) {
@@ -297,7 +312,8 @@ blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source 
 void blo_kernel_release(blo_kernel *kernel) {
     if (!kernel)
         return;
-    clReleaseKernel(kernel->kernel);
+    if (kernel->kernel)
+        clReleaseKernel(kernel->kernel);
     free(kernel->arguments);
     free(kernel);
 }
@@ -315,28 +331,15 @@ static int unnamed_row(const blo_kernel *kernel) {
 
 /* --- arguments and launches --- */
 
-/* Remembers what is bound, where launches can be recorded. */
-static blo_status remember_argument(blo_kernel *kernel, int index, size_t size, const void *value) {
-    if (index >= kernel->n_arguments) {
-        blo_argument *longer = realloc(kernel->arguments, ((size_t)index + 1) * sizeof *longer);
-        if (!longer)
-            return blo_fail(kernel->context, BLO_ERROR_MEMORY, "no host memory for a kernel's arguments");
-        kernel->arguments = longer;
-        while (kernel->n_arguments <= index)
-            longer[kernel->n_arguments++] = (blo_argument){0};
-    }
-    kernel->arguments[index].size = size;
-    memcpy(kernel->arguments[index].value, value, size);
-    return BLO_OK;
-}
-
 static blo_status set_argument(blo_kernel *kernel, int index, size_t size, const void *value) {
     kernel->context->counters.bindings++;
     cl_int code = blo_fault(kernel->context);
     if (code == CL_SUCCESS)
         code = clSetKernelArg(kernel->kernel, (cl_uint)index, size, value);
-    if (code == CL_SUCCESS && kernel->context->can_record)
-        return remember_argument(kernel, index, size, value);
+    if (code == CL_SUCCESS && kernel->arguments) {
+        kernel->arguments[index].size = size;
+        memcpy(kernel->arguments[index].value, value, size);
+    }
     return blo_check(kernel->context, code, "clSetKernelArg");
 }
 
