@@ -94,8 +94,11 @@ void blo_recordings_decide(blo_context *context) {
 
 /* --- a recording --- */
 
-/* Gives up what was recorded. */
+/* Gives up what was recorded, once it is done: not every implementation (PoCL) keeps what it still runs. */
 static void drop(blo_recording *recording) {
+    if (blo_recording_is_pending(recording))
+        clFinish(recording->context->queue);
+    recording->queued = false;
     if (recording->buffer)
         recording->context->recording_calls.release(recording->buffer);
     recording->buffer = NULL;
