@@ -11,6 +11,8 @@ enum {
 
 /* Items of the work-group. */
 size_t blo_whole_lanes(const blo_device_facts *facts);
+/* Defines BLO_GROUP, BLO_LANE, BLO_LANES and BLO_TOGETHER for so many. */
+void blo_whole_define_lanes(const blo_device_facts *facts, blo_text *text);
 
 /* Where things lie in the kernel's own buffers. */
 typedef struct blo_whole_places {
@@ -23,8 +25,8 @@ typedef struct blo_whole_places {
 void blo_whole_lay_out(const blo_device_facts *facts, const blo_whole_layout *layout, blo_whole_places *places);
 
 /* The kernels' texts, to be built as one program: WHOLE (arguments: states, numbers, carry 0, carry 1, work, results,
- * the table, then turns and over as ulong) and ADD (the same buffers, then the flag). Names are filled in. False: no
- * memory. */
+ * the table, then turns and over as ulong) and ADD (the same buffers, then the flag, and whether to clear first as
+ * ulong). Names are filled in. False: no memory. */
 bool blo_whole_write(const blo_device_facts *facts, const blo_whole_layout *layout, const blo_loop_memory *memory,
                      const blo_whole_places *places, blo_text *whole, char whole_name[40], blo_text *add,
                      char add_name[40]);
