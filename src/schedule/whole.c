@@ -89,9 +89,9 @@ blo_status blo_whole_create(blo_context *context, const blo_whole_layout *layout
     if (!blo_loop_memory_of(layout->loop, &memory))
         return blo_fail(context, BLO_ERROR_UNSUPPORTED, "a loop of %d steps does not keep all its states in one buffer",
                         layout->steps);
-    if (OWN_BUFFERS + layout->n_table > BLO_WHOLE_ARRAYS)
+    if (OWN_BUFFERS + layout->n_table > BLO_MOST_ARRAYS)
         return blo_fail(context, BLO_ERROR_UNSUPPORTED, "%d arrays are more than one kernel takes (%d)",
-                        OWN_BUFFERS + layout->n_table, BLO_WHOLE_ARRAYS);
+                        OWN_BUFFERS + layout->n_table, BLO_MOST_ARRAYS);
     blo_whole *whole = calloc(1, sizeof *whole);
     if (!whole)
         return no_memory(context);
@@ -102,7 +102,7 @@ blo_status blo_whole_create(blo_context *context, const blo_whole_layout *layout
     whole->dtype = layout->dtype;
     whole->every = layout->every;
     whole->sums_apart = layout->sums_apart;
-    whole->lanes = blo_whole_lanes(blo_context_facts(context));
+    whole->lanes = blo_group_lanes(blo_context_facts(context));
     blo_status status = allocate(whole, layout);
     if (status == BLO_OK && !blo_whole_write(blo_context_facts(context), layout, &memory, &whole->places,
                                              &whole->run.text, whole->run.name, &whole->add.text, whole->add.name))

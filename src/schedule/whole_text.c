@@ -9,18 +9,12 @@
 
 #include "cl_sources.h"
 
-enum { LANES = 128 }; /* items of the work-group where it is not a CPU's: there one item does it all */
-
 typedef struct writer {
     const blo_whole_layout *layout;
     const blo_loop_memory *memory;
     const blo_whole_places *places;
     blo_text *text;
 } writer;
-
-size_t blo_whole_lanes(const blo_device_facts *facts) {
-    return facts->is_cpu ? 1 : facts->max_work_group < LANES ? facts->max_work_group : LANES;
-}
 
 /* --- memory --- */
 
@@ -212,18 +206,6 @@ static void define_updates(const writer *w) {
 
 /* --- the kernels --- */
 
-void blo_whole_define_lanes(const blo_device_facts *facts, blo_text *text) {
-    if (facts->is_cpu)
-        blo_text_add(text, "#define BLO_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))\n#define BLO_LANE 0u\n"
-                           "#define BLO_LANES 1u\n#define BLO_TOGETHER\n");
-    else
-        blo_text_add(text,
-                     "#define BLO_GROUP __attribute__((reqd_work_group_size(%d, 1, 1)))\n"
-                     "#define BLO_LANE ((uint)get_local_id(0))\n#define BLO_LANES %du\n"
-                     "#define BLO_TOGETHER barrier(CLK_GLOBAL_MEM_FENCE)\n",
-                     (int)blo_whole_lanes(facts), (int)blo_whole_lanes(facts));
-}
-
 static void define_macros(const blo_device_facts *facts, const writer *w) {
     const blo_whole_layout *layout = w->layout;
     blo_text_add(
@@ -231,7 +213,7 @@ static void define_macros(const blo_device_facts *facts, const writer *w) {
         "#ifndef BLO_WHOLE\n#define BLO_WHOLE\n#define BLO_REAL %s\n#define BLO_STEPS %d\n#define BLO_EVERY %d\n"
         "#define BLO_LARGEST %d\n",
         blo_dtype_name(layout->dtype), layout->steps, layout->every, layout->largest);
-    blo_whole_define_lanes(facts, w->text);
+    blo_group_define(facts, w->text);
 }
 
 static void define_memory(const writer *w) {

@@ -5,14 +5,8 @@
 #include "whole.h"
 
 enum {
-    BLO_WHOLE_HEAD = 16,   /* bytes before the records */
-    BLO_WHOLE_ARRAYS = 110 /* most buffers: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
+    BLO_WHOLE_HEAD = 16 /* bytes before the records */
 };
-
-/* Items of the work-group. */
-size_t blo_whole_lanes(const blo_device_facts *facts);
-/* Defines BLO_GROUP, BLO_LANE, BLO_LANES and BLO_TOGETHER for so many. */
-void blo_whole_define_lanes(const blo_device_facts *facts, blo_text *text);
 
 /* Where things lie in the kernel's own buffers. */
 typedef struct blo_whole_places {
