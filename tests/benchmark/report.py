@@ -7,7 +7,7 @@ import workloads
 from compare import median
 from marks import all_marks, peak_kb, products_alone, ratio, seconds
 
-NAMES = {"ours": "clbilevel", "singly": "clbilevel, one task after another", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
+NAMES = {"ours": "clbilevel", "singly": "clbilevel, one task after another", "called": "clbilevel, in the calling thread (PoCL's basic device)", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
          "numpy": "NumPy (OpenBLAS)", "hoisted": "PyTorch + higher, backbone out of the loop by hand",
          "naive": "PyTorch + higher, backbone in the loop"}
 NAMES_SHORT = {**NAMES, "hoisted": "PyTorch + higher"}  # beside a line of a plot
