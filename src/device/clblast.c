@@ -13,6 +13,9 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     size_t m = (size_t)call->m, n = (size_t)call->n, k = (size_t)call->k;
     size_t lda = call->transpose_a ? m : k, ldb = call->transpose_b ? k : n;
     cl_mem a = call->a->memory, b = call->b->memory, c = call->c->memory;
+    blo_status settled = blo_queue_zeros(context);
+    if (settled != BLO_OK)
+        return settled;
     CLBlastStatusCode code = (CLBlastStatusCode)blo_fault(context);
     cl_event before = blo_profile_marker(context), event, *timed = blo_profile_event(context, &event);
     context->counters.launches++;

@@ -75,6 +75,13 @@ blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_
                            size_t target_offset, size_t bytes);
 blo_status blo_buffer_zero(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes);
 
+/* Zeros that are due: the whole of BUFFER is zero from here on, and what makes it so is queued before the first command
+ * that touches it; every command of this room sees to that. Whoever overwrites all of it may say that it was done. */
+blo_status blo_buffer_zero_later(blo_buffer *buffer); /* fails only where the device is lost */
+bool blo_buffer_is_due(const blo_buffer *buffer);
+blo_status blo_buffer_settle(const blo_buffer *buffer); /* queues its zeros, if they are due */
+void blo_buffer_is_done(const blo_buffer *buffer);      /* they are not due any more */
+
 /* --- the profile: where the context was opened with it, launches are timed by rows --- */
 
 bool blo_context_profiles(const blo_context *context);
@@ -130,6 +137,9 @@ blo_status blo_kernel_set_int(blo_kernel *kernel, int index, int32_t value);
 /* Enqueues. GLOBAL is rounded up by the caller; LOCAL NULL: the implementation's choice. Counts a launch. A GLOBAL of 0
  * does nothing. */
 blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local);
+/* The same, and zeros that are due stay so: the caller knows that the kernel touches no such buffer, or overwrites it.
+ */
+blo_status blo_kernel_launch_beside(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local);
 
 /* --- recordings: launches kept to be queued again with one call --- */
 typedef struct blo_recording blo_recording;

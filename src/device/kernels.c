@@ -371,6 +371,11 @@ blo_status blo_kernel_set_int(blo_kernel *kernel, int index, int32_t value) {
 }
 
 blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local) {
+    blo_status status = kernel->context->due ? blo_queue_zeros(kernel->context) : BLO_OK;
+    return status == BLO_OK ? blo_kernel_launch_beside(kernel, dimensions, global, local) : status;
+}
+
+blo_status blo_kernel_launch_beside(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local) {
     for (int i = 0; i < dimensions; i++)
         if (global[i] == 0)
             return BLO_OK;

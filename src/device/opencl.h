@@ -60,6 +60,7 @@ struct blo_context {
     uint64_t budget, limit; /* of the pool: the context's own, and what holds now */
     uint64_t cached_bytes;  /* of buffers given back and kept for reuse */
     blo_buffer *cached;
+    blo_buffer *due; /* buffers whose zeros are not queued yet */
     uint64_t next_serial;
     int n_programs, programs_capacity;
     blo_program_entry *programs;
@@ -85,7 +86,9 @@ struct blo_buffer {
     size_t bytes, capacity;
     int references;
     uint64_t serial;
-    blo_buffer *next; /* in the list of cached ones */
+    blo_buffer *next;     /* in the list of cached ones */
+    bool due;             /* its zeros are not queued yet */
+    blo_buffer *due_next; /* in the list of those */
 };
 
 typedef struct blo_argument { /* of a kernel, as bound last */
@@ -120,6 +123,8 @@ blo_status blo_read_facts(blo_context *context, blo_gemm gemm);
 /* Adds to the facts what tuning found before. */
 void blo_tuning_read(blo_context *context);
 
+/* Queues all zeros that are due. */
+blo_status blo_queue_zeros(blo_context *context);
 /* After some launches: tells the device to start, so that it works while the host goes on queueing. */
 blo_status blo_queue_start(blo_context *context);
 

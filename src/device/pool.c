@@ -102,6 +102,7 @@ void blo_buffer_release(blo_buffer *buffer) {
     if (!buffer || --buffer->references > 0)
         return;
     blo_context *context = buffer->context;
+    blo_buffer_is_done(buffer);
     if (context->counters.current_device_bytes > context->limit) {
         release_memory(buffer);
         return;

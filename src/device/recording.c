@@ -130,10 +130,13 @@ blo_status blo_recording_begin(blo_context *context, blo_recording **result) {
     if (!recording)
         return BLO_ERROR_MEMORY;
     drop(recording);
+    blo_status status = blo_queue_zeros(context);
+    if (status != BLO_OK)
+        return status;
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         recording->buffer = context->recording_calls.create(1, &context->queue, NULL, &code);
-    blo_status status = blo_check(context, code, "clCreateCommandBufferKHR");
+    status = blo_check(context, code, "clCreateCommandBufferKHR");
     if (status == BLO_OK)
         context->recording = recording;
     return status;
@@ -199,10 +202,13 @@ bool blo_recording_is_pending(const blo_recording *recording) {
 
 blo_status blo_recording_replay(blo_recording *recording) {
     blo_context *context = recording->context;
+    blo_status status = blo_queue_zeros(context);
+    if (status != BLO_OK)
+        return status;
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = context->recording_calls.enqueue(0, NULL, recording->buffer, 0, NULL, NULL);
-    blo_status status = blo_check(context, code, "clEnqueueCommandBufferKHR");
+    status = blo_check(context, code, "clEnqueueCommandBufferKHR");
     if (status != BLO_OK)
         return status;
     recording->queued = true;

@@ -104,12 +104,21 @@ static void note(blo_context *context, int row, size_t bytes, cl_event event) {
     blo_profile_note(context, row, NULL, event);
 }
 
+/* Before BYTES at OFFSET of BUFFER are overwritten: zeros that are due are queued, unless nothing of them would stay.
+ */
+static blo_status settle_around(blo_buffer *buffer, size_t offset, size_t bytes) {
+    return buffer->due && (offset > 0 || bytes < buffer->bytes) ? blo_buffer_settle(buffer) : BLO_OK;
+}
+
 blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes, const void *source) {
     assert(!context->recording);
     if (bytes == 0)
         return BLO_OK;
     bool wait = bytes > STAGED_BYTES || context->staged_bytes > STAGED_BYTES - bytes;
     const void *from = source;
+    blo_status status = settle_around(buffer, offset, bytes);
+    if (status != BLO_OK)
+        return status;
     if (!wait) {
         void *staged = stage(context, bytes);
         if (!staged)
@@ -123,6 +132,8 @@ blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t off
         code = clEnqueueWriteBuffer(context->queue, buffer->memory, wait ? CL_TRUE : CL_FALSE, offset, bytes, from, 0,
                                     NULL, timed);
     note(context, BLO_PROFILE_WRITE, bytes, event);
+    if (code == CL_SUCCESS)
+        blo_buffer_is_done(buffer);
     if (wait && code == CL_SUCCESS)
         blo_after_wait(context, false, 0); /* in order: what was staged before has been read */
     return blo_check(context, code, "clEnqueueWriteBuffer");
@@ -133,7 +144,10 @@ blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_
     if (bytes == 0)
         return BLO_OK;
     cl_uint flag = 0;
-    blo_status status = blo_queue_flag_read(context, &flag);
+    blo_status status = blo_buffer_settle(buffer);
+    if (status != BLO_OK)
+        return status;
+    status = blo_queue_flag_read(context, &flag);
     cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
@@ -152,6 +166,11 @@ blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_
     assert(!context->recording);
     if (bytes == 0)
         return BLO_OK;
+    blo_status status = blo_buffer_settle(source);
+    if (status == BLO_OK)
+        status = blo_buffer_settle(target);
+    if (status != BLO_OK)
+        return status;
     cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
@@ -172,4 +191,54 @@ blo_status blo_buffer_zero(blo_context *context, blo_buffer *buffer, size_t offs
         code = clEnqueueFillBuffer(context->queue, buffer->memory, &zero, sizeof zero, offset, bytes, 0, NULL, timed);
     note(context, BLO_PROFILE_ZERO, bytes, event);
     return blo_check(context, code, "clEnqueueFillBuffer");
+}
+
+/* --- zeros that are due --- */
+
+blo_status blo_buffer_zero_later(blo_buffer *buffer) {
+    blo_context *context = buffer->context;
+    if (context->lost)
+        return blo_check(context, CL_DEVICE_NOT_AVAILABLE, "zeros");
+    if (buffer->due || buffer->bytes == 0)
+        return BLO_OK;
+    buffer->due = true;
+    buffer->due_next = context->due;
+    context->due = buffer;
+    return BLO_OK;
+}
+
+bool blo_buffer_is_due(const blo_buffer *buffer) {
+    return buffer->due;
+}
+
+/* Where the list points to BUFFER, which is due. */
+static blo_buffer **find_due(const blo_buffer *buffer) {
+    blo_buffer **link = &buffer->context->due;
+    while (*link != buffer)
+        link = &(*link)->due_next;
+    return link;
+}
+
+void blo_buffer_is_done(const blo_buffer *buffer) {
+    if (!buffer->due)
+        return;
+    blo_buffer **link = find_due(buffer);
+    (*link)->due = false;
+    *link = buffer->due_next;
+}
+
+blo_status blo_buffer_settle(const blo_buffer *buffer) {
+    if (!buffer->due)
+        return BLO_OK;
+    blo_status status = blo_buffer_zero(buffer->context, *find_due(buffer), 0, buffer->bytes);
+    if (status == BLO_OK)
+        blo_buffer_is_done(buffer);
+    return status;
+}
+
+blo_status blo_queue_zeros(blo_context *context) {
+    blo_status status = BLO_OK;
+    while (context->due && status == BLO_OK)
+        status = blo_buffer_settle(context->due);
+    return status;
 }

@@ -326,7 +326,7 @@ blo_status blo_model_zero_gradients(blo_model *model) {
         return BLO_ERROR_ARGUMENT;
     for (int i = 0; i < model->count; i++) {
         blo_tensor *gradient = model->parameters[i].gradient;
-        blo_status status = blo_buffer_zero(model->context, blo_tensor_buffer(gradient), 0, blo_tensor_bytes(gradient));
+        blo_status status = blo_buffer_zero_later(blo_tensor_buffer(gradient));
         if (status != BLO_OK)
             return status;
         blo_tensor_touch(gradient);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "nn/model.h"
+#include "plan/in_place.h"
 #include "step.h"
 
 struct blo_optimizer {
@@ -16,12 +17,16 @@ struct blo_optimizer {
     double box_lo, box_hi;
     int n, states;         /* parameters; state arrays of each */
     int32_t steps;         /* done */
+    bool counted;          /* STEP holds just that number */
     int turn;              /* which of the two sets of state arrays is the present one */
-    blo_buffer **state[2]; /* [n*states] each: a plan never writes over its inputs */
-    blo_buffer **value;    /* [n]: new values, then copied into the model's tensors */
+    blo_buffer **state[2]; /* [n*states] each: a plan never writes over its inputs; the second only for one */
+    blo_buffer **value;    /* [n]: a plan's new values, then copied into the model's tensors */
     blo_buffer *rate, *step, *scratch;
-    blo_plan *plan;    /* inputs: values, gradients, states, rate, step; outputs: values, states */
-    blo_place *places; /* [inputs + outputs], filled at each step */
+    /* inputs: values, gradients, states, rate, step; outputs: values, states */
+    blo_in_place *in_place;     /* of few elements */
+    blo_plan *plan;             /* of many; NULL where there is IN_PLACE */
+    blo_place *places;          /* [inputs + outputs], filled at each step */
+    const blo_buffer **buffers; /* [inputs] */
 };
 
 void blo_optimizer_options_default(blo_optimizer_options *options, blo_optimizer_kind kind) {
@@ -91,28 +96,64 @@ fail:
     return status;
 }
 
+/* The step of few elements as one kernel; NULL: it is to be a plan. */
+static blo_status make_in_place(const blo_optimizer *optimizer, blo_in_place **in_place) {
+    const int n = optimizer->n;
+    blo_routine *routine = NULL;
+    int *replaces = calloc((size_t)output_count(optimizer), sizeof *replaces);
+    blo_status status = replaces ? lower_step(optimizer, NULL, "blo_step", &routine)
+                                 : blo_fail(optimizer->context, BLO_ERROR_MEMORY, "no memory for an optimizer");
+    for (int i = 0; status == BLO_OK && i < output_count(optimizer); i++)
+        replaces[i] = i < n ? i : i + n;
+    if (status == BLO_OK && routine && blo_in_place_fits(routine))
+        status = blo_in_place_create(optimizer->context, routine, replaces, input_count(optimizer) - 1,
+                                     "optimizer's step", in_place);
+    blo_routine_destroy(routine);
+    free(replaces);
+    return status;
+}
+
+/* What steps the model, as the options are now; in a fresh copy of the optimizer. */
+static blo_status make_step(blo_optimizer *optimizer) {
+    optimizer->in_place = NULL;
+    optimizer->plan = NULL;
+    optimizer->scratch = NULL;
+    blo_status status = make_in_place(optimizer, &optimizer->in_place);
+    if (status != BLO_OK || optimizer->in_place)
+        return status;
+    status = lower_step(optimizer, &optimizer->plan, NULL, NULL);
+    return status == BLO_OK ? blo_buffer_create(optimizer->context, (size_t)blo_plan_scratch_bytes(optimizer->plan),
+                                                &optimizer->scratch)
+                            : status;
+}
+
+static void drop_step(blo_optimizer *optimizer) {
+    blo_in_place_destroy(optimizer->in_place);
+    blo_plan_destroy(optimizer->plan);
+    blo_buffer_release(optimizer->scratch);
+}
+
 static blo_status allocate(blo_optimizer *optimizer) {
     blo_context *context = optimizer->context;
-    const int n = optimizer->n, states = optimizer->states;
+    const int n = optimizer->n, states = optimizer->states, sets = optimizer->in_place ? 1 : 2;
     optimizer->value = calloc((size_t)n + 1, sizeof(blo_buffer *));
     optimizer->state[0] = calloc((size_t)(n * states) + 1, sizeof(blo_buffer *));
     optimizer->state[1] = calloc((size_t)(n * states) + 1, sizeof(blo_buffer *));
     optimizer->places = calloc((size_t)(input_count(optimizer) + output_count(optimizer)), sizeof(blo_place));
-    if (!optimizer->value || !optimizer->state[0] || !optimizer->state[1] || !optimizer->places)
+    optimizer->buffers = calloc((size_t)input_count(optimizer), sizeof *optimizer->buffers);
+    if (!optimizer->value || !optimizer->state[0] || !optimizer->state[1] || !optimizer->places || !optimizer->buffers)
         return blo_fail(context, BLO_ERROR_MEMORY, "no memory for an optimizer");
     blo_status status = blo_buffer_create(context, sizeof(double), &optimizer->rate);
     if (status == BLO_OK)
         status = blo_buffer_create(context, sizeof(int32_t), &optimizer->step);
-    if (status == BLO_OK)
-        status = blo_buffer_create(context, (size_t)blo_plan_scratch_bytes(optimizer->plan), &optimizer->scratch);
-    for (int i = 0; status == BLO_OK && i < n; i++)
+    for (int i = 0; status == BLO_OK && !optimizer->in_place && i < n; i++)
         status =
             blo_buffer_create(context, blo_tensor_bytes(blo_model_value_at(optimizer->model, i)), &optimizer->value[i]);
-    for (int i = 0; status == BLO_OK && i < 2 * n * states; i++) {
-        int slot = i / 2;
+    for (int i = 0; status == BLO_OK && i < sets * n * states; i++) {
+        int slot = i / sets;
         size_t bytes = blo_tensor_bytes(blo_model_value_at(optimizer->model, slot / states));
-        status = blo_buffer_create(context, bytes, &optimizer->state[i % 2][slot]);
-        if (status == BLO_OK && i % 2 == 0)
+        status = blo_buffer_create(context, bytes, &optimizer->state[i % sets][slot]);
+        if (status == BLO_OK && i % sets == 0)
             status = blo_buffer_zero(context, optimizer->state[0][slot], 0, bytes);
     }
     return status;
@@ -152,7 +193,7 @@ blo_status blo_optimizer_create(blo_model *model, const blo_optimizer_options *o
         status = blo_fail(context, BLO_ERROR_ARGUMENT, "optimizer: the model has no parameters");
         goto fail;
     }
-    status = lower_step(made, &made->plan, NULL, NULL);
+    status = make_step(made);
     if (status == BLO_OK)
         status = allocate(made);
     if (status == BLO_OK)
@@ -175,14 +216,14 @@ static void release_all(blo_buffer **buffers, int count) {
 void blo_optimizer_destroy(blo_optimizer *optimizer) {
     if (!optimizer)
         return;
-    blo_plan_destroy(optimizer->plan);
+    drop_step(optimizer);
     release_all(optimizer->value, optimizer->n);
     release_all(optimizer->state[0], optimizer->n * optimizer->states);
     release_all(optimizer->state[1], optimizer->n * optimizer->states);
     blo_buffer_release(optimizer->rate);
     blo_buffer_release(optimizer->step);
-    blo_buffer_release(optimizer->scratch);
     free(optimizer->places);
+    free(optimizer->buffers);
     free(optimizer);
 }
 
@@ -204,6 +245,30 @@ static void place_all(blo_optimizer *optimizer) {
     in[2 * n + arrays + 1] = (blo_place){optimizer->step, 0};
 }
 
+static blo_status step_in_place(blo_optimizer *optimizer) {
+    for (int i = 0; i < input_count(optimizer); i++)
+        optimizer->buffers[i] = optimizer->places[i].buffer;
+    blo_status status = blo_in_place_run(optimizer->in_place, optimizer->buffers);
+    for (int i = 0; status == BLO_OK && i < optimizer->n; i++)
+        blo_tensor_touch(blo_model_value_at(optimizer->model, i));
+    optimizer->counted = status == BLO_OK; /* the kernel counts */
+    return status;
+}
+
+static blo_status step_by_plan(blo_optimizer *optimizer) {
+    blo_status status = blo_plan_enqueue(optimizer->plan, optimizer->places, optimizer->places + input_count(optimizer),
+                                         optimizer->scratch);
+    for (int i = 0; status == BLO_OK && i < optimizer->n; i++) {
+        blo_tensor *value = blo_model_value_at(optimizer->model, i);
+        status = blo_buffer_copy(optimizer->context, optimizer->value[i], 0, blo_tensor_buffer(value), 0,
+                                 blo_tensor_bytes(value));
+        blo_tensor_touch(value);
+    }
+    if (status == BLO_OK)
+        optimizer->turn = 1 - optimizer->turn;
+    return status;
+}
+
 blo_status blo_optimizer_step(blo_optimizer *optimizer) {
     if (!optimizer)
         return BLO_ERROR_ARGUMENT;
@@ -213,18 +278,11 @@ blo_status blo_optimizer_step(blo_optimizer *optimizer) {
                         "optimizer: the model has %d parameters, it had %d when the optimizer was made",
                         blo_model_count(optimizer->model), optimizer->n);
     place_all(optimizer);
-    blo_status status = blo_optimizer_write_count(optimizer);
+    blo_status status = optimizer->counted ? BLO_OK : blo_optimizer_write_count(optimizer);
     if (status == BLO_OK)
-        status = blo_plan_enqueue(optimizer->plan, optimizer->places, optimizer->places + input_count(optimizer),
-                                  optimizer->scratch);
-    for (int i = 0; status == BLO_OK && i < optimizer->n; i++) {
-        blo_tensor *value = blo_model_value_at(optimizer->model, i);
-        status = blo_buffer_copy(context, optimizer->value[i], 0, blo_tensor_buffer(value), 0, blo_tensor_bytes(value));
-        blo_tensor_touch(value);
-    }
+        status = optimizer->in_place ? step_in_place(optimizer) : step_by_plan(optimizer);
     if (status != BLO_OK)
         return status;
-    optimizer->turn = 1 - optimizer->turn;
     optimizer->steps++;
     return BLO_OK;
 }
@@ -250,23 +308,16 @@ blo_status blo_optimizer_set_box(blo_optimizer *optimizer, double lo, double hi)
     if (!(lo <= hi))
         return blo_fail(context, BLO_ERROR_ARGUMENT, "optimizer: lo %g is not at most hi %g", lo, hi);
     blo_optimizer changed = *optimizer;
-    blo_plan *plan = NULL;
-    blo_buffer *scratch = NULL;
     changed.boxed = !(isinf(lo) && lo < 0 && isinf(hi) && hi > 0);
     changed.box_lo = lo;
     changed.box_hi = hi;
-    blo_status status = lower_step(&changed, &plan, NULL, NULL);
-    if (status == BLO_OK)
-        status = blo_buffer_create(context, (size_t)blo_plan_scratch_bytes(plan), &scratch);
+    blo_status status = make_step(&changed);
     if (status != BLO_OK) {
-        blo_plan_destroy(plan);
+        drop_step(&changed);
         return status;
     }
-    blo_plan_destroy(optimizer->plan);
-    blo_buffer_release(optimizer->scratch);
+    drop_step(optimizer);
     *optimizer = changed;
-    optimizer->plan = plan;
-    optimizer->scratch = scratch;
     return BLO_OK;
 }
 
@@ -301,6 +352,7 @@ blo_status blo_optimizer_routine(const blo_optimizer *optimizer, const char *nam
 }
 
 blo_status blo_optimizer_write_count(blo_optimizer *optimizer) {
+    optimizer->counted = false; /* who asks for it may change it */
     return blo_buffer_write(optimizer->context, optimizer->step, 0, sizeof optimizer->steps, &optimizer->steps);
 }
 

@@ -8,6 +8,8 @@
 
 #include "emit.h"
 
+enum { LANES = 128 }; /* items of the work-group where it is not a CPU's: there one item does it all */
+
 struct blo_routine {
     char name[64];
     blo_text text; /* the functions */
@@ -18,6 +20,24 @@ struct blo_routine {
     uint64_t scratch_bytes;
     double work;
 };
+
+/* --- the work-group --- */
+
+size_t blo_group_lanes(const blo_device_facts *facts) {
+    return facts->is_cpu ? 1 : facts->max_work_group < LANES ? facts->max_work_group : LANES;
+}
+
+void blo_group_define(const blo_device_facts *facts, blo_text *text) {
+    if (facts->is_cpu)
+        blo_text_add(text, "#define BLO_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))\n#define BLO_LANE 0u\n"
+                           "#define BLO_LANES 1u\n#define BLO_TOGETHER\n");
+    else
+        blo_text_add(text,
+                     "#define BLO_GROUP __attribute__((reqd_work_group_size(%d, 1, 1)))\n"
+                     "#define BLO_LANE ((uint)get_local_id(0))\n#define BLO_LANES %du\n"
+                     "#define BLO_TOGETHER barrier(CLK_GLOBAL_MEM_FENCE)\n",
+                     (int)blo_group_lanes(facts), (int)blo_group_lanes(facts));
+}
 
 /* --- what is known of a routine --- */
 

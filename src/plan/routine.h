@@ -23,8 +23,15 @@ uint64_t blo_routine_output_bytes(const blo_routine *routine, int index);
 uint64_t blo_routine_scratch_bytes(const blo_routine *routine);
 double blo_routine_work(const blo_routine *routine); /* operations of one call, an estimate */
 
-/* Appends the functions. The text before them defines BLO_LANE and BLO_LANES (the item's number and their count) and
+enum { BLO_MOST_ARRAYS = 110 }; /* of one kernel: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
+
+/* Items of the work-group of a kernel of routines. */
+size_t blo_group_lanes(const blo_device_facts *facts);
+/* Defines BLO_GROUP, an attribute of that kernel, BLO_LANE and BLO_LANES (the item's number and their count) and
  * BLO_TOGETHER; (a barrier over global memory). */
+void blo_group_define(const blo_device_facts *facts, blo_text *text);
+
+/* Appends the functions, after those definitions. */
 void blo_routine_define(const blo_routine *routine, blo_text *text);
 
 /* Appends a call: INPUTS[blo_routine_inputs] (ignored where unused), OUTPUTS[blo_routine_outputs] and SCRATCH are

@@ -16,7 +16,7 @@ typedef struct bound_kernel {
     char name[40];
     blo_text text;      /* freed once it is built */
     blo_kernel *kernel; /* NULL until the first launch of either */
-    uint64_t *serials;  /* [OWN_BUFFERS + n_table] */
+    uint64_t *serials;  /* [OWN_BUFFERS + n_table]; of the sums also the flag's */
 } bound_kernel;
 
 struct blo_whole {
@@ -24,6 +24,7 @@ struct blo_whole {
     int steps, turns, n_table;
     blo_dtype dtype;
     bool every, sums_apart;
+    bool *summed; /* [n_table]: SUMS go there, and these are apart */
     blo_whole_places places;
     blo_buffer *work, *results;
     bound_kernel run, add;
@@ -42,9 +43,12 @@ static blo_status allocate(blo_whole *whole, const blo_whole_layout *layout) {
     const size_t buffers = OWN_BUFFERS + (size_t)layout->n_table;
     whole->places.spares = calloc((size_t)layout->n_spare + 1, sizeof *whole->places.spares);
     whole->run.serials = calloc(buffers, sizeof *whole->run.serials);
-    whole->add.serials = calloc(buffers, sizeof *whole->add.serials);
-    if (!whole->places.spares || !whole->run.serials || !whole->add.serials)
+    whole->add.serials = calloc(buffers + 1, sizeof *whole->add.serials);
+    whole->summed = calloc((size_t)layout->n_table + 1, sizeof *whole->summed);
+    if (!whole->places.spares || !whole->run.serials || !whole->add.serials || !whole->summed)
         return no_memory(context);
+    for (int i = 0; layout->sums_apart && i < layout->n_sums; i++)
+        whole->summed[layout->sums[i].to.index] = true;
     blo_whole_lay_out(blo_context_facts(context), layout, &whole->places);
     whole->host = malloc((size_t)whole->places.result_bytes);
     if (!whole->host)
@@ -85,9 +89,9 @@ blo_status blo_whole_create(blo_context *context, const blo_whole_layout *layout
     if (!blo_loop_memory_of(layout->loop, &memory))
         return blo_fail(context, BLO_ERROR_UNSUPPORTED, "a loop of %d steps does not keep all its states in one buffer",
                         layout->steps);
-    if (OWN_BUFFERS + layout->n_table > BLO_WHOLE_ARRAYS)
+    if (OWN_BUFFERS + layout->n_table > BLO_MOST_ARRAYS)
         return blo_fail(context, BLO_ERROR_UNSUPPORTED, "%d arrays are more than one kernel takes (%d)",
-                        OWN_BUFFERS + layout->n_table, BLO_WHOLE_ARRAYS);
+                        OWN_BUFFERS + layout->n_table, BLO_MOST_ARRAYS);
     blo_whole *whole = calloc(1, sizeof *whole);
     if (!whole)
         return no_memory(context);
@@ -98,7 +102,7 @@ blo_status blo_whole_create(blo_context *context, const blo_whole_layout *layout
     whole->dtype = layout->dtype;
     whole->every = layout->every;
     whole->sums_apart = layout->sums_apart;
-    whole->lanes = blo_whole_lanes(blo_context_facts(context));
+    whole->lanes = blo_group_lanes(blo_context_facts(context));
     blo_status status = allocate(whole, layout);
     if (status == BLO_OK && !blo_whole_write(blo_context_facts(context), layout, &memory, &whole->places,
                                              &whole->run.text, whole->run.name, &whole->add.text, whole->add.name))
@@ -121,6 +125,7 @@ void blo_whole_destroy(blo_whole *whole) {
     blo_text_free(&whole->add.text);
     free(whole->run.serials);
     free(whole->add.serials);
+    free(whole->summed);
     free(whole->places.spares);
     free(whole->host);
     free(whole);
@@ -157,25 +162,47 @@ static void adopt(blo_loop *loop) {
 
 /* --- running --- */
 
-/* Binds the buffers that differ from the last time. */
-static blo_status bind(const blo_whole *whole, bound_kernel *bound, const blo_loop_memory *memory,
+/* Binds BUFFER as argument I, if it differs from the last time. */
+static blo_status bind_buffer(const bound_kernel *bound, int i, const blo_buffer *buffer) {
+    const uint64_t serial = blo_buffer_serial(buffer);
+    if (bound->serials[i] == serial)
+        return BLO_OK;
+    const blo_status status = blo_kernel_set_buffer(bound->kernel, i, buffer);
+    bound->serials[i] = status == BLO_OK ? serial : 0;
+    return status;
+}
+
+static blo_status bind(const blo_whole *whole, const bound_kernel *bound, const blo_loop_memory *memory,
                        const blo_buffer *const *table) {
     const blo_buffer *const own[OWN_BUFFERS] = {memory->states,   memory->numbers, memory->carry[0],
                                                 memory->carry[1], whole->work,     whole->results};
     blo_status status = BLO_OK;
-    for (int i = 0; i < OWN_BUFFERS + whole->n_table && status == BLO_OK; i++) {
-        const blo_buffer *buffer = i < OWN_BUFFERS ? own[i] : table[i - OWN_BUFFERS];
-        const uint64_t serial = blo_buffer_serial(buffer);
-        if (bound->serials[i] == serial)
-            continue;
-        status = blo_kernel_set_buffer(bound->kernel, i, buffer);
-        bound->serials[i] = status == BLO_OK ? serial : 0;
-    }
+    for (int i = 0; i < OWN_BUFFERS + whole->n_table && status == BLO_OK; i++)
+        status = bind_buffer(bound, i, i < OWN_BUFFERS ? own[i] : table[i - OWN_BUFFERS]);
     return status;
 }
 
-static blo_status launch(blo_whole *whole, bound_kernel *bound) {
-    return blo_kernel_launch(bound->kernel, 1, &whole->lanes, &whole->lanes);
+/* BESIDE: zeros that are due stay so. */
+static blo_status launch(const blo_whole *whole, const bound_kernel *bound, bool beside) {
+    return beside ? blo_kernel_launch_beside(bound->kernel, 1, &whole->lanes, &whole->lanes)
+                  : blo_kernel_launch(bound->kernel, 1, &whole->lanes, &whole->lanes);
+}
+
+/* Queues the zeros of what the loop reads; where only sums go they may stay due. */
+static blo_status settle(const blo_whole *whole, const blo_buffer *const *table) {
+    blo_status status = BLO_OK;
+    for (int i = 0; i < whole->n_table && status == BLO_OK; i++)
+        if (!whole->summed[i])
+            status = blo_buffer_settle(table[i]);
+    return status;
+}
+
+/* Whether all that the sums go to is to be zero first. */
+static bool all_due(const blo_whole *whole, const blo_buffer *const *table) {
+    bool due = true;
+    for (int i = 0; i < whole->n_table; i++)
+        due = due && (!whole->summed[i] || blo_buffer_is_due(table[i]));
+    return due;
 }
 
 blo_status blo_whole_run(blo_whole *whole, blo_loop *loop, const blo_buffer *const *table, int turns, bool over) {
@@ -190,8 +217,10 @@ blo_status blo_whole_run(blo_whole *whole, blo_loop *loop, const blo_buffer *con
         status = blo_kernel_set_ulong(whole->run.kernel, next, (uint64_t)turns);
     if (status == BLO_OK)
         status = blo_kernel_set_ulong(whole->run.kernel, next + 1, over);
+    if (status == BLO_OK && whole->sums_apart)
+        status = settle(whole, table);
     if (status == BLO_OK)
-        status = launch(whole, &whole->run);
+        status = launch(whole, &whole->run, whole->sums_apart);
     if (status == BLO_OK)
         adopt(loop);
     return status;
@@ -208,8 +237,16 @@ blo_status blo_whole_add(blo_whole *whole, const blo_loop *loop, const blo_buffe
     if (status == BLO_OK)
         status = bind(whole, &whole->add, &memory, table);
     if (status == BLO_OK)
-        status = blo_kernel_set_buffer(whole->add.kernel, OWN_BUFFERS + whole->n_table, flag);
-    return status == BLO_OK ? launch(whole, &whole->add) : status;
+        status = bind_buffer(&whole->add, OWN_BUFFERS + whole->n_table, flag);
+    const bool fresh = all_due(whole, table);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(whole->add.kernel, OWN_BUFFERS + whole->n_table + 1, fresh);
+    if (status == BLO_OK)
+        status = launch(whole, &whole->add, fresh);
+    for (int i = 0; i < whole->n_table && status == BLO_OK && fresh; i++)
+        if (whole->summed[i])
+            blo_buffer_is_done(table[i]);
+    return status;
 }
 
 /* --- reading --- */

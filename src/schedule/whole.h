@@ -106,7 +106,7 @@ typedef struct blo_whole_record {
  * NaN where not observed). One wait. */
 blo_status blo_whole_read(blo_whole *whole, int turns, int *done, blo_whole_record *records, double *values);
 
-/* Queues the sums that are apart, unless the context's flag is raised: one launch. */
+/* Queues the sums that are apart, unless the context's flag is raised, and the zeros due where they go: one launch. */
 blo_status blo_whole_add(blo_whole *whole, const blo_loop *loop, const blo_buffer *const *table);
 
 #endif

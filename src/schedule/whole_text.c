@@ -9,18 +9,12 @@
 
 #include "cl_sources.h"
 
-enum { LANES = 128 }; /* items of the work-group where it is not a CPU's: there one item does it all */
-
 typedef struct writer {
     const blo_whole_layout *layout;
     const blo_loop_memory *memory;
     const blo_whole_places *places;
     blo_text *text;
 } writer;
-
-size_t blo_whole_lanes(const blo_device_facts *facts) {
-    return facts->is_cpu ? 1 : facts->max_work_group < LANES ? facts->max_work_group : LANES;
-}
 
 /* --- memory --- */
 
@@ -184,6 +178,18 @@ static void define_sums(const writer *w, const char *name, int n, const blo_whol
     blo_text_add(w->text, "}\n");
 }
 
+/* Zeros for where the sums go. */
+static void define_clear(const writer *w) {
+    const blo_whole_layout *layout = w->layout;
+    blo_text_add(w->text, "static void blo_whole_clear(const blo_memory *m) {\n");
+    for (int i = 0; layout->sums_apart && i < layout->n_sums; i++)
+        call_copy(
+            w,
+            &(blo_whole_copy){.to = layout->sums[i].to, .bytes = layout->sums[i].count * blo_dtype_size(layout->dtype)},
+            false);
+    blo_text_add(w->text, "    BLO_TOGETHER;\n}\n");
+}
+
 static void define_updates(const writer *w) {
     const blo_whole_layout *layout = w->layout;
     blo_text_add(w->text, "static void blo_whole_update(const blo_memory *m) {\n");
@@ -207,15 +213,7 @@ static void define_macros(const blo_device_facts *facts, const writer *w) {
         "#ifndef BLO_WHOLE\n#define BLO_WHOLE\n#define BLO_REAL %s\n#define BLO_STEPS %d\n#define BLO_EVERY %d\n"
         "#define BLO_LARGEST %d\n",
         blo_dtype_name(layout->dtype), layout->steps, layout->every, layout->largest);
-    if (facts->is_cpu)
-        blo_text_add(w->text, "#define BLO_GROUP __attribute__((reqd_work_group_size(1, 1, 1)))\n#define BLO_LANE 0u\n"
-                              "#define BLO_LANES 1u\n#define BLO_TOGETHER\n");
-    else
-        blo_text_add(w->text,
-                     "#define BLO_GROUP __attribute__((reqd_work_group_size(%d, 1, 1)))\n"
-                     "#define BLO_LANE ((uint)get_local_id(0))\n#define BLO_LANES %du\n"
-                     "#define BLO_TOGETHER barrier(CLK_GLOBAL_MEM_FENCE)\n",
-                     (int)blo_whole_lanes(facts), (int)blo_whole_lanes(facts));
+    blo_group_define(facts, w->text);
 }
 
 static void define_memory(const writer *w) {
@@ -252,6 +250,7 @@ static void define_all(const blo_device_facts *facts, const writer *w) {
     define_settle(w);
     define_sums(w, "add", layout->sums_apart ? 0 : layout->n_sums, layout->sums);
     define_sums(w, "add_apart", layout->sums_apart ? layout->n_sums : 0, layout->sums);
+    define_clear(w);
     define_updates(w);
     blo_text_add(w->text, "%s#endif\n", blo_cl_whole);
 }
@@ -286,8 +285,9 @@ bool blo_whole_write(const blo_device_facts *facts, const blo_whole_layout *layo
     open_kernel(&w, whole, whole_name, "const ulong turns, const ulong over");
     blo_text_add(whole, "    blo_whole_turns(&memory, turns, over);\n}\n");
     blo_text_append(add, &common);
-    open_kernel(&w, add, add_name, "__global const uint *flag");
-    blo_text_add(add, "    if (flag[0] == 0u)\n        blo_whole_add_apart(&memory);\n}\n");
+    open_kernel(&w, add, add_name, "__global const uint *flag, const ulong fresh");
+    blo_text_add(add, "    if (fresh)\n        blo_whole_clear(&memory);\n"
+                      "    if (flag[0] == 0u)\n        blo_whole_add_apart(&memory);\n}\n");
     blo_text_free(&common);
     return !whole->failed && !add->failed;
 }

@@ -5,12 +5,8 @@
 #include "whole.h"
 
 enum {
-    BLO_WHOLE_HEAD = 16,   /* bytes before the records */
-    BLO_WHOLE_ARRAYS = 110 /* most buffers: within 1,024 bytes of parameters, the least of OpenCL 1.2 */
+    BLO_WHOLE_HEAD = 16 /* bytes before the records */
 };
-
-/* Items of the work-group. */
-size_t blo_whole_lanes(const blo_device_facts *facts);
 
 /* Where things lie in the kernel's own buffers. */
 typedef struct blo_whole_places {
@@ -23,8 +19,8 @@ typedef struct blo_whole_places {
 void blo_whole_lay_out(const blo_device_facts *facts, const blo_whole_layout *layout, blo_whole_places *places);
 
 /* The kernels' texts, to be built as one program: WHOLE (arguments: states, numbers, carry 0, carry 1, work, results,
- * the table, then turns and over as ulong) and ADD (the same buffers, then the flag). Names are filled in. False: no
- * memory. */
+ * the table, then turns and over as ulong) and ADD (the same buffers, then the flag, and whether to clear first as
+ * ulong). Names are filled in. False: no memory. */
 bool blo_whole_write(const blo_device_facts *facts, const blo_whole_layout *layout, const blo_loop_memory *memory,
                      const blo_whole_places *places, blo_text *whole, char whole_name[40], blo_text *add,
                      char add_name[40]);

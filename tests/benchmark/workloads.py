@@ -16,8 +16,8 @@ class Surroundings:
         self.build, self.python, self.quick = pathlib.Path(build), pathlib.Path(python), quick
         self.peers = os.access(self.python, os.X_OK)
 
-    def ours(self, who, program, *arguments):
-        return Program(who, [self.build / "tests" / "benchmark" / program, *arguments])
+    def ours(self, who, program, *arguments, environment=None):
+        return Program(who, [self.build / "tests" / "benchmark" / program, *arguments], environment)
 
     def peer(self, who, script, *arguments):
         """None where there is no environment of peers. A peer chooses for itself: settings of OpenBLAS from outside are taken away."""
@@ -127,7 +127,8 @@ def small(name, title, problem, dtype, steps, iterations, peers, tolerance, **mo
 
     def programs(place, rows):
         del rows
-        return [place.ours("ours", "bench_small", *arguments)] + [p for p in (place.peer(who, script, *arguments) for who, script in peers) if p]
+        called = place.ours("called", "bench_small", *arguments, environment={"POCL_DEVICES": "basic"})  # where PoCL is not the driver, the same once more
+        return [place.ours("ours", "bench_small", *arguments), called] + [p for p in (place.peer(who, script, *arguments) for who, script in peers) if p]
 
     return Workload(name, title, programs, tolerance=tolerance, group="small", steps=steps, iterations=iterations, **more)
 

@@ -3,7 +3,7 @@
 
 #include "../support.h"
 
-enum { COUNT = 5, STEPS = 6 };
+enum { COUNT = 5, STEPS = 6, MANY = 5000 };
 
 typedef struct reference {
     double p[COUNT], m[COUNT], v[COUNT];
@@ -36,8 +36,9 @@ static void upload_gradient(blo_context *context, blo_model *model, blo_dtype dt
     MUST(context, blo_tensor_upload(blo_model_gradient(model, "w"), source, COUNT * blo_dtype_size(dtype)));
 }
 
-/* STEPS steps on random gradients, the last element's always zero; compared after each within TOLERANCE. */
-static void compare(const blo_optimizer_options *options, blo_dtype dtype, double tolerance) {
+/* STEPS steps on random gradients, the last element's always zero; compared after each within TOLERANCE. MANY: beside a
+ * parameter so large that the model is stepped by a plan. */
+static void compare(const blo_optimizer_options *options, blo_dtype dtype, double tolerance, bool many) {
     uint64_t seed = 11;
     reference r = {0};
     blo_model *model = NULL;
@@ -48,6 +49,8 @@ static void compare(const blo_optimizer_options *options, blo_dtype dtype, doubl
     MUST(context, blo_model_create(context, dtype, &model));
     MUST(context, blo_model_add(model, "w", 1, (const int64_t[]){COUNT}));
     MUST(context, blo_model_set(model, "w", r.p, COUNT));
+    if (many)
+        MUST(context, blo_model_add(model, "many", 1, (const int64_t[]){MANY}));
     MUST(context, blo_optimizer_create(model, options, &optimizer));
     for (int t = 1; t <= STEPS; t++) {
         double gradient[COUNT] = {0}, got[COUNT];
@@ -69,8 +72,10 @@ static void compare(const blo_optimizer_options *options, blo_dtype dtype, doubl
 static const double DOUBLE_TOLERANCE = 1e-13, FLOAT_TOLERANCE = 3e-6;
 
 static void compare_both(const blo_optimizer_options *options) {
-    compare(options, BLO_DOUBLE, DOUBLE_TOLERANCE);
-    compare(options, BLO_FLOAT, FLOAT_TOLERANCE);
+    for (int many = 0; many < 2; many++) {
+        compare(options, BLO_DOUBLE, DOUBLE_TOLERANCE, many);
+        compare(options, BLO_FLOAT, FLOAT_TOLERANCE, many);
+    }
 }
 
 START_TEST(sgd_is_torchs) {
@@ -131,6 +136,54 @@ START_TEST(another_rate_and_another_step_build_nothing) {
     blo_optimizer_destroy(optimizer);
     blo_model_destroy(model);
     blo_context_destroy(context);
+}
+END_TEST
+
+/* STEPS steps of Adam, bounded from the fourth on, of "w" [COUNT]: beside many elements by a plan. */
+static void run_adam(bool many, double got[COUNT], uint64_t launches[STEPS]) {
+    uint64_t seed = 23;
+    blo_context *context = open_context(0);
+    blo_model *model = NULL;
+    blo_optimizer *optimizer = NULL;
+    blo_optimizer_options options;
+    blo_statistics before, after;
+    double gradient[COUNT];
+    blo_optimizer_options_default(&options, BLO_ADAM);
+    options.learning_rate = 0.1;
+    MUST(context, blo_model_create(context, BLO_DOUBLE, &model));
+    MUST(context, blo_model_add(model, "w", 1, (const int64_t[]){COUNT}));
+    MUST(context, blo_model_add(model, "b", 0, NULL));
+    if (many)
+        MUST(context, blo_model_add(model, "many", 1, (const int64_t[]){MANY}));
+    MUST(context, blo_optimizer_create(model, &options, &optimizer));
+    for (int t = 0; t < STEPS; t++) {
+        for (int i = 0; i < COUNT; i++)
+            gradient[i] = next_number(&seed);
+        upload_gradient(context, model, BLO_DOUBLE, gradient);
+        if (t == STEPS / 2)
+            MUST(context, blo_optimizer_set_box(optimizer, -0.25, 0.25));
+        blo_context_statistics(context, &before);
+        MUST(context, blo_optimizer_step(optimizer));
+        blo_context_statistics(context, &after);
+        launches[t] = after.launches - before.launches;
+    }
+    MUST(context, blo_model_get(model, "w", got, COUNT));
+    blo_optimizer_destroy(optimizer);
+    blo_model_destroy(model);
+    blo_context_destroy(context);
+}
+
+START_TEST(few_elements_step_in_one_launch_to_the_same_bits) {
+    double few[COUNT], many[COUNT];
+    uint64_t few_launches[STEPS], many_launches[STEPS];
+    run_adam(false, few, few_launches);
+    run_adam(true, many, many_launches);
+    for (int t = 0; t < STEPS; t++) {
+        ck_assert_uint_eq(few_launches[t], 1);
+        ck_assert_uint_gt(many_launches[t], 1);
+    }
+    ck_assert_mem_eq(few, many, sizeof few);
+    ck_assert_double_ne(few[0], 0.0);
 }
 END_TEST
 
@@ -206,11 +259,12 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("optimizers");
     TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 60);
+    tcase_set_timeout(all, 240);
     tcase_add_test(all, sgd_is_torchs);
     tcase_add_test(all, momentum_and_nesterov_are_torchs);
     tcase_add_test(all, adam_is_torchs);
     tcase_add_test(all, another_rate_and_another_step_build_nothing);
+    tcase_add_test(all, few_elements_step_in_one_launch_to_the_same_bits);
     tcase_add_test(all, options_out_of_range_are_refused_by_name);
     tcase_add_test(all, a_box_bounds_what_each_step_leaves);
     suite_add_tcase(suite, all);
