@@ -5,6 +5,7 @@
 
 #include <check.h>
 #include <clbilevel/clbilevel.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,14 @@ static inline blo_context *open_context(uint64_t seed) {
 static inline double next_number(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return (double)(int64_t)(*state >> 11) * 0x1p-52 - 1.0;
+}
+
+/* The size of the largest of N VALUES. */
+static inline double largest_of(const double *values, int n) {
+    double largest = 0;
+    for (int i = 0; i < n; i++)
+        largest = fmax(largest, fabs(values[i]));
+    return largest;
 }
 
 /* Runs every test of SUITE; returns the exit status. */

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "../support.h"
+#include "bilevel/solver.h"
 
 enum { TASKS = 3, STEPS = 6, TRAIN = 9, VALIDATE = 7, CHANNELS = 3, SIDE = 12, FILTERS = 8, CLASSES = 4 };
 enum { IMAGE = CHANNELS * SIDE * SIDE, FEATURES = FILTERS * (SIDE / 2) * (SIDE / 2) };
@@ -111,6 +112,8 @@ typedef struct task_case {
     void (*options)(blo_lower_options *options);
     bool inputs, rows;
 } task_case;
+
+static const task_case backbone = {.lower = plain, .upper = plain};
 
 typedef struct scene {
     const task_case *kind;
@@ -320,6 +323,66 @@ static inline void same_losses(const char *name, const outcome *got, const outco
     for (int i = 0; i < 2; i++)
         for (int j = 0; j < TASKS * FEATURES * CLASSES; j++)
             ck_assert_double_eq_tol(got->states[i][j], wanted->states[i][j], 1e-12);
+}
+
+/* --- loops and sweeps --- */
+
+static inline blo_lower_solver *open_solver(const scene *s, int tasks, uint64_t budget) {
+    blo_lower_solver *solver = NULL;
+    blo_lower_options options = s->options;
+    options.memory_budget = budget;
+    MUST(s->context,
+         blo_lower_solver_create(s->kind->lower, s->kind->upper, NULL, s->upper, s->lower, &options, &solver));
+    MUST(s->context, blo_lower_solver_set_tasks(solver, tasks));
+    if (s->cached >= 0)
+        solver->cached = s->cached;
+    return solver;
+}
+
+/* Loops of all tasks, ONE after another or at once. */
+static inline void run_loops(const scene *s, blo_lower_solver *solver, bool one, blo_trajectory **trajectories,
+                             outcome *out) {
+    blo_tensor *const *t = s->all;
+    const int n_states = FEATURES * CLASSES;
+    const int64_t count = one ? n_states : TASKS * n_states;
+    for (int task = 0; task < (one ? TASKS : 1); task++) {
+        double losses[STEPS * TASKS];
+        if (one)
+            t = s->one[task];
+        give_inputs(s, solver, one ? task : -1);
+        MUST(s->context, blo_lower_optimize(solver, t[0], t[1], t[2], t[3], &trajectories[task], &out->chosen[task]));
+        MUST(s->context, blo_trajectory_losses(trajectories[task], losses, one ? STEPS : STEPS * TASKS));
+        if (!one)
+            memcpy(out->losses, losses, sizeof losses);
+        for (int k = 0; one && k < STEPS; k++)
+            out->losses[k][task] = losses[k];
+        for (int i = 0; i < 2; i++)
+            MUST(s->context, blo_trajectory_get(trajectories[task], i == 0 ? 2 : STEPS, "head.weight",
+                                                out->states[i] + task * n_states, count));
+    }
+}
+
+/* The sweeps from CHOSEN, at validation data or, where OTHER, at the training data, which the loop did not evaluate. */
+static inline blo_status run_sweeps(const scene *s, bool one, bool other, blo_trajectory *const *trajectories,
+                                    const int *chosen, outcome *out) {
+    clear_gradients(s);
+    blo_status status = BLO_OK;
+    for (int task = 0; task < (one ? TASKS : 1) && status == BLO_OK; task++) {
+        blo_tensor *const *t = (one ? s->one[task] : s->all) + (other ? 0 : 2);
+        status = blo_iapttgm_compute_gradients(s->method, t[0], t[1], trajectories[task], chosen + task,
+                                               out->upper_loss + task);
+    }
+    if (status == BLO_OK)
+        read_gradients(s, out);
+    return status;
+}
+
+static const int forced[][TASKS] = {{1, STEPS, 3}, {STEPS, STEPS, STEPS}, {1, 1, 1}, {4, 2, 4}, {2, 5, 1}};
+enum { FORCED = sizeof forced / sizeof forced[0] };
+
+static inline void forget(blo_trajectory **trajectories) {
+    for (int task = 0; task < TASKS; task++)
+        blo_trajectory_destroy(trajectories[task]);
 }
 
 #endif

@@ -111,13 +111,6 @@ static void run(problem *p, blo_objective lower, bool hoisting, outcome *out) {
     blo_lower_solver_destroy(solver);
 }
 
-static double largest_of(const double *values, int n) {
-    double largest = 0;
-    for (int i = 0; i < n; i++)
-        largest = fmax(largest, fabs(values[i]));
-    return largest;
-}
-
 static void check(const outcome *once, const outcome *always) {
     const double size = largest_of(always->gradients, GRADIENTS);
     ck_assert_double_gt(largest_of(always->gradients, FEATURES * HIDDEN), 1e-6);
@@ -267,114 +260,7 @@ START_TEST(snapshots_may_be_thinned) {
 }
 END_TEST
 
-/* --- what a prologue saves for its gradient --- */
-
-enum { IMAGES = 12, SIDE = 8, FILTERS = 6, BACKBONE = FILTERS * 9 + 3 * FILTERS + FILTERS * FILTERS * 9 + 3 * FILTERS };
-
-static blo_node *convnet(const blo_state *s, void *user) {
-    (void)user;
-    blo_node *hidden = blo_model_convnet(s->upper_model, "", s->data, 2, BLO_BLOCK_CONV_BN_RELU_POOL);
-    return blo_cross_entropy(blo_model_linear(s->lower_model, "head", hidden), s->target, BLO_REDUCE_MEAN);
-}
-
-typedef struct images {
-    blo_context *context;
-    blo_model *backbone, *head;
-    blo_tensor *x[2], *t;
-} images;
-
-static void make_images(images *p, blo_context *context) {
-    uint64_t seed = 9;
-    int32_t classes[IMAGES];
-    const int64_t features = FILTERS * (SIDE / 4) * (SIDE / 4);
-    *p = (images){.context = context};
-    MUST(context, blo_model_create(context, BLO_DOUBLE, &p->backbone));
-    MUST(context, blo_model_create(context, BLO_DOUBLE, &p->head));
-    MUST(context, blo_model_add_convnet(p->backbone, "", 1, FILTERS, 2));
-    MUST(context, blo_model_add_linear(p->head, "head", features, CLASSES));
-    for (int set = 0; set < 2; set++) {
-        double values[IMAGES * SIDE * SIDE];
-        for (int i = 0; i < IMAGES * SIDE * SIDE; i++)
-            values[i] = next_number(&seed);
-        MUST(context,
-             blo_tensor_create(context, BLO_DOUBLE, 4, (const int64_t[]){IMAGES, 1, SIDE, SIDE}, values, &p->x[set]));
-    }
-    for (int i = 0; i < IMAGES; i++)
-        classes[i] = i % CLASSES;
-    MUST(context, blo_tensor_create(context, BLO_INT32, 1, (const int64_t[]){IMAGES}, classes, &p->t));
-}
-
-static void destroy_images(images *p) {
-    blo_tensor_destroy(p->x[0]);
-    blo_tensor_destroy(p->x[1]);
-    blo_tensor_destroy(p->t);
-    blo_model_destroy(p->head);
-    blo_model_destroy(p->backbone);
-}
-
-/* A loop and a sweep from its end within BUDGET (0: no limit); the backbone's gradients, and the sweep's launches. On
- * a refusal *LEAST is what would do. */
-static blo_status run_images(images *p, uint64_t budget, bool hoisting, double *gradients, uint64_t *launches,
-                             uint64_t *least) {
-    blo_lower_solver *solver = NULL;
-    blo_iapttgm *method = NULL;
-    blo_trajectory *trajectory = NULL;
-    blo_trajectory_report report;
-    blo_lower_options options;
-    const int k = STEPS;
-    blo_lower_options_default(&options);
-    options.lower_loop = STEPS;
-    options.memory_budget = budget;
-    options.hoisting = hoisting;
-    MUST(p->context, blo_model_zero_gradients(p->backbone));
-    MUST(p->context, blo_lower_solver_create(convnet, convnet, NULL, p->backbone, p->head, &options, &solver));
-    MUST(p->context, blo_iapttgm_create(convnet, NULL, p->backbone, p->head, &method));
-    blo_status status = blo_lower_optimize(solver, p->x[0], p->t, p->x[1], p->t, &trajectory, NULL);
-    if (status == BLO_OK) {
-        MUST(p->context, blo_iapttgm_compute_gradients(method, p->x[1], p->t, trajectory, &k, NULL));
-        blo_trajectory_describe(trajectory, &report);
-        *launches = report.sweep_launches;
-        double *at = gradients;
-        for (int i = 0; i < blo_model_count(p->backbone); i++) {
-            const char *name = blo_model_name(p->backbone, i);
-            const int64_t count = blo_tensor_count(blo_model_value(p->backbone, name));
-            MUST(p->context, blo_model_get_gradient(p->backbone, name, at, count));
-            at += count;
-        }
-        ck_assert_int_eq(at - gradients, BACKBONE);
-    } else {
-        const char *number = strstr(blo_context_error(p->context), "at least ");
-        ck_assert_ptr_nonnull(number);
-        *least = strtoull(number + strlen("at least "), NULL, 10);
-    }
-    blo_trajectory_destroy(trajectory);
-    blo_iapttgm_destroy(method);
-    blo_lower_solver_destroy(solver);
-    return status;
-}
-
-/* With room to spare the gradient of a prologue goes on from what the prologue saved, else it computes that again: to
- * the same bits, and to the same gradients as without a prologue. */
-START_TEST(what_a_prologue_saves_changes_no_bit) {
-    blo_context *context = open_context(0);
-    images p;
-    double saved[BACKBONE], again[BACKBONE], always[BACKBONE];
-    uint64_t saved_launches = 0, again_launches = 0, ignored = 0, least = 0;
-    make_images(&p, context);
-    ck_assert_int_eq(run_images(&p, 0, true, saved, &saved_launches, NULL), BLO_OK);
-    ck_assert_int_eq(run_images(&p, 1, true, again, &ignored, &least), BLO_ERROR_BUDGET);
-    ck_assert_int_eq(run_images(&p, least, true, again, &again_launches, NULL), BLO_OK);
-    ck_assert_int_eq(run_images(&p, 0, false, always, &ignored, NULL), BLO_OK);
-    ck_assert_uint_lt(saved_launches, again_launches);
-    ck_assert_mem_eq(saved, again, sizeof saved);
-    const double size = largest_of(always, BACKBONE);
-    ck_assert_double_gt(size, 1e-6);
-    for (int i = 0; i < BACKBONE; i++)
-        ck_assert_double_eq_tol(saved[i], always[i], 1e-12 * size);
-    destroy_images(&p);
-    blo_context_destroy(context);
-}
-END_TEST
+/* --- another objective --- */
 
 /* F that no loop has seen: it hoists more than the loop's own, and wants arrays of its own. */
 static blo_node *wide(const blo_state *s, void *user) {
@@ -428,7 +314,6 @@ int main(void) {
     tcase_add_test(all, x_may_be_z);
     tcase_add_test(all, loops_may_start_warm);
     tcase_add_test(all, snapshots_may_be_thinned);
-    tcase_add_test(all, what_a_prologue_saves_changes_no_bit);
     tcase_add_test(all, another_objective_after_a_loop_that_took_the_whole_budget_is_refused_with_the_numbers);
     suite_add_tcase(suite, all);
     return run_suite(suite);

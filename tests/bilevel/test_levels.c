@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../support.h"
+#include "bilevel/solver.h"
 
 enum { EXAMPLES = 300, FEATURES = 50, HIDDEN = 24, CLASSES = 5, STEPS = 14, MOST_PARAMETERS = 5 };
 
@@ -143,11 +144,75 @@ START_TEST(every_budget_gives_the_same_bits) {
 }
 END_TEST
 
+/* --- two trajectories of one solver --- */
+
+enum { READ = 11 }; /* a state that is computed again */
+enum { BUDGET = 1200000, BALLAST = 700000 };
+
+typedef struct two_loops {
+    double state[FEATURES * HIDDEN], gradients[EXAMPLES];
+} two_loops;
+
+/* A loop on the first data and, OTHER, one on the second data after it, both thinned: BALLAST bytes of the budget are
+ * taken while the first is laid out, and free again for the second. What the first is read, then swept, for. */
+static void run_two(problem *p, uint64_t budget, uint64_t ballast, bool other, two_loops *out) {
+    blo_lower_solver *solver = NULL;
+    blo_iapttgm *method = NULL;
+    blo_trajectory *first = NULL, *second = NULL;
+    blo_trajectory_report report;
+    blo_tensor *taken = NULL;
+    const int k = STEPS;
+    blo_lower_options options;
+    blo_lower_options_default(&options);
+    options.lower_loop = STEPS;
+    options.optimizer.learning_rate = 0.5;
+    options.memory_budget = budget;
+    MUST(p->context, blo_model_zero_gradients(p->upper));
+    MUST(p->context,
+         blo_lower_solver_create(lower_objective, upper_objective, NULL, p->upper, p->lower, &options, &solver));
+    MUST(p->context, blo_iapttgm_create(upper_objective, NULL, p->upper, p->lower, &method));
+    MUST(p->context, blo_tensor_create(p->context, BLO_UINT8, 1, (const int64_t[]){(int64_t)ballast}, NULL, &taken));
+    MUST(p->context, blo_lower_optimize(solver, p->data[0], p->target[0], p->data[1], p->target[1], &first, NULL));
+    blo_tensor_destroy(taken);
+    blo_trajectory_describe(first, &report);
+    ck_assert_int_lt(report.snapshots, STEPS + 1);
+    ck_assert(blo_plan_kept_bytes(first->step->plan) > 0 || !blo_context_facts(p->context)->is_cpu);
+    for (int again = 0; again < 2; again++) {
+        if (other)
+            MUST(p->context,
+                 blo_lower_optimize(solver, p->data[1], p->target[1], p->data[1], p->target[1], &second, NULL));
+        if (again)
+            MUST(p->context, blo_iapttgm_compute_gradients(method, p->data[1], p->target[1], first, &k, NULL));
+        else
+            MUST(p->context, blo_trajectory_get(first, READ, "fc1.weight", out->state, FEATURES * HIDDEN));
+    }
+    MUST(p->context, blo_model_get_gradient(p->upper, "x", out->gradients, EXAMPLES));
+    blo_trajectory_destroy(first);
+    blo_trajectory_destroy(second);
+    blo_iapttgm_destroy(method);
+    blo_lower_solver_destroy(solver);
+}
+
+/* A state that is computed again is computed from what its own loop read, packed as that was, whatever ran since. */
+START_TEST(a_loop_on_other_data_changes_nothing) {
+    static two_loops alone, with_other;
+    problem p;
+    make(&p, open_context(0), BLO_FLOAT);
+    run_two(&p, BUDGET, BALLAST, false, &alone);
+    run_two(&p, BUDGET, BALLAST, true, &with_other);
+    ck_assert_mem_eq(with_other.state, alone.state, sizeof alone.state);
+    ck_assert_mem_eq(with_other.gradients, alone.gradients, sizeof alone.gradients);
+    destroy(&p);
+    blo_context_destroy(p.context);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("kept intermediates");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_test(all, every_budget_gives_the_same_bits);
+    tcase_add_test(all, a_loop_on_other_data_changes_nothing);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

@@ -1,12 +1,13 @@
-/* Host memory that runs out, once, anywhere in a first loop and its sweep: the call says so, and the same calls then
- * give the same bits as if nothing had happened: no half-traced program, and no plan that was chosen for want of
- * memory, stays. Allocations are made to fail where the library calls them: the linker wraps malloc, calloc and
- * realloc. CLBILEVEL_TEST_ALLOCATIONS: how many are tried, spread evenly over all of them; all: every one. */
+/* Host memory that runs out, once, anywhere in a first loop, its sweep, a sweep from another objective and an
+ * evaluation of a third: the call says so, and the same calls then give the same bits as if nothing had happened: no
+ * half-traced program, and no plan that was chosen for want of memory, stays. Allocations are made to fail where the
+ * library calls them: the linker wraps malloc, calloc and realloc. CLBILEVEL_TEST_ALLOCATIONS: how many are tried,
+ * spread evenly over all of them; all: every one. */
 #include "../support.h"
 #include "bilevel/solver.h"
 
 enum { EXAMPLES = 120, FEATURES = 40, HIDDEN = 60, CLASSES = 4, STEPS = 3, MOST_TASKS = 3, DEFAULT_TRIED = 60 };
-enum { GRADIENTS = 2 * HIDDEN + CLASSES * HIDDEN };
+enum { GRADIENTS = 2 * HIDDEN + CLASSES * HIDDEN, RESULTS = GRADIENTS + MOST_TASKS };
 
 /* --- allocations --- */
 
@@ -43,15 +44,28 @@ typedef struct problem {
     blo_context *context;
     blo_model *upper, *lower;
     blo_tensor *data, *target;
-    blo_iapttgm *method;
+    blo_iapttgm *method, *other; /* by the loop's upper objective, and by one that no loop has seen */
 } problem;
 
-static blo_node *objective(const blo_state *s, void *user) {
-    (void)user;
+static blo_node *logits(const blo_state *s) {
     blo_node *features = blo_tanh(
         blo_model_batch_norm(s->upper_model, "norm", blo_model_linear(s->upper_model, "backbone", s->data), 1e-5));
     blo_node *hidden = blo_tanh(blo_model_linear(s->lower_model, "hidden", features));
-    return blo_cross_entropy(blo_model_linear(s->lower_model, "head", hidden), s->target, BLO_REDUCE_MEAN);
+    return blo_model_linear(s->lower_model, "head", hidden);
+}
+
+static blo_node *objective(const blo_state *s, void *user) {
+    (void)user;
+    return blo_cross_entropy(logits(s), s->target, BLO_REDUCE_MEAN);
+}
+
+static blo_node *other(const blo_state *s, void *user) {
+    return blo_add(objective(s, user), blo_mean(blo_square(logits(s))));
+}
+
+static blo_node *accuracy(const blo_state *s, void *user) {
+    (void)user;
+    return blo_accuracy(logits(s), s->target);
 }
 
 static void make(problem *p, int tasks) {
@@ -75,10 +89,12 @@ static void make(problem *p, int tasks) {
     MUST(p->context, blo_tensor_create(p->context, BLO_DOUBLE, 3 - one, shape + one, values, &p->data));
     MUST(p->context, blo_tensor_create(p->context, BLO_INT32, 2 - one, shape + one, classes, &p->target));
     MUST(p->context, blo_iapttgm_create(objective, NULL, p->upper, p->lower, &p->method));
+    MUST(p->context, blo_iapttgm_create(other, NULL, p->upper, p->lower, &p->other));
 }
 
 static void destroy(problem *p) {
     blo_iapttgm_destroy(p->method);
+    blo_iapttgm_destroy(p->other);
     blo_tensor_destroy(p->data);
     blo_tensor_destroy(p->target);
     blo_model_destroy(p->upper);
@@ -105,8 +121,8 @@ static void read_gradients(const problem *p, double *gradients) {
     MUST(p->context, blo_model_get_gradient(p->lower, "head.weight", gradients + 2 * HIDDEN, CLASSES * HIDDEN));
 }
 
-/* A loop and its sweep; the first failure ends it. */
-static blo_status iterate(const problem *p, blo_lower_solver *solver, blo_trajectory **trajectory) {
+/* A loop, both sweeps, and the shares of right answers [tasks]; the first failure ends it. */
+static blo_status iterate(const problem *p, blo_lower_solver *solver, blo_trajectory **trajectory, double *right) {
     int k[MOST_TASKS];
     blo_status status = blo_model_zero_gradients(p->upper);
     if (status == BLO_OK)
@@ -115,31 +131,35 @@ static blo_status iterate(const problem *p, blo_lower_solver *solver, blo_trajec
         status = blo_lower_optimize(solver, p->data, p->target, p->data, p->target, trajectory, k);
     if (status == BLO_OK)
         status = blo_iapttgm_compute_gradients(p->method, p->data, p->target, *trajectory, k, NULL);
+    if (status == BLO_OK)
+        status = blo_iapttgm_compute_gradients(p->other, p->data, p->target, *trajectory, k, NULL);
+    if (status == BLO_OK)
+        status = blo_trajectory_evaluate(*trajectory, 1, accuracy, NULL, p->data, p->target, right);
     return status;
 }
 
 /* Call FAIL of a first iteration fails, if there are as many; then an iteration without a failure. Returns the calls of
  * the first. */
-static long fail_at(const problem *p, long fail, double *gradients) {
+static long fail_at(const problem *p, long fail, double *results) {
     blo_lower_solver *solver = make_solver(p);
     blo_trajectory *trajectory = NULL;
     calls = 0;
     failing = fail;
-    blo_status status = iterate(p, solver, &trajectory);
+    blo_status status = iterate(p, solver, &trajectory, results + GRADIENTS);
     const long made = calls;
     failing = 0;
     ck_assert_msg(fail > 0 && made >= fail ? status == BLO_OK || status == BLO_ERROR_MEMORY : status == BLO_OK,
                   "allocation %ld: %s: %s", fail, blo_status_string(status), blo_context_error(p->context));
-    status = iterate(p, solver, &trajectory);
+    status = iterate(p, solver, &trajectory, results + GRADIENTS);
     ck_assert_msg(status == BLO_OK, "after allocation %ld failed: %s", fail, blo_context_error(p->context));
-    read_gradients(p, gradients);
+    read_gradients(p, results);
     blo_trajectory_destroy(trajectory);
     blo_lower_solver_destroy(solver);
     return made;
 }
 
 START_TEST(any_allocation_may_fail_once) {
-    static double wanted[GRADIENTS], got[GRADIENTS];
+    static double wanted[RESULTS], got[RESULTS];
     const char *variable = getenv("CLBILEVEL_TEST_ALLOCATIONS");
     problem p;
     make(&p, _i == 0 ? 1 : MOST_TASKS);
@@ -152,7 +172,7 @@ START_TEST(any_allocation_may_fail_once) {
     for (long i = 0; i < tried; i++) {
         const long fail = 1 + i * made / tried;
         fail_at(&p, fail, got);
-        ck_assert_msg(memcmp(wanted, got, sizeof wanted) == 0, "other gradients after allocation %ld failed", fail);
+        ck_assert_msg(memcmp(wanted, got, sizeof wanted) == 0, "other results after allocation %ld failed", fail);
     }
     destroy(&p);
 }

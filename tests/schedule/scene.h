@@ -3,11 +3,7 @@
 #ifndef BLO_TESTS_SCHEDULE_SCENE_H
 #define BLO_TESTS_SCHEDULE_SCENE_H
 
-#include <check.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "../support.h"
 #include "schedule/schedule.h"
 
 enum {
@@ -16,8 +12,6 @@ enum {
     STEPS = 13,
     SCRATCH = 4096
 }; /* s [S], m [M]: of different sizes, neither a multiple of 128 bytes */
-
-#define MUST(context, call) ck_assert_msg((call) == BLO_OK, "%s", blo_context_error(context))
 
 typedef struct host_state {
     double s[S], m[M];
@@ -77,12 +71,11 @@ static void iterate(scene *x) {
 }
 
 static void open_scene(scene *x) {
-    char message[512];
     blo_graph *forward, *backward;
     blo_node *next[2], *observed;
     memset(x, 0, sizeof *x);
     iterate(x);
-    ck_assert_msg(blo_context_create(NULL, &x->context, message, sizeof message) == BLO_OK, "%s", message);
+    x->context = open_context(0);
     MUST(x->context, blo_graph_create(&forward));
     MUST(x->context, blo_graph_create(&backward));
     trace_forward(forward, next, &observed);
@@ -205,21 +198,6 @@ static void check_carry(const scene *x, blo_loop *loop, int k) {
             carry.m[i] = carry.m[i] * x->states[j].m[i] * 0.25 + x->row[j];
     }
     check_pair(x, blo_loop_carry(loop, 0), blo_loop_carry(loop, 1), &carry, "carry of a sweep from", k);
-}
-
-static int run_suite(const char *name, const TTest *const *tests, int n) {
-    Suite *suite = suite_create(name);
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 300);
-    for (int i = 0; i < n; i++)
-        tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
 }
 
 #endif

@@ -127,5 +127,5 @@ int main(void) {
                                   a_loop_that_has_not_run_has_no_states,
                                   what_the_pool_keeps_does_not_break_a_tight_budget,
                                   the_least_that_would_do_does_not_count_what_the_pool_could_give_back};
-    return run_suite("faults of loops", tests, sizeof tests / sizeof *tests);
+    return run_tests("faults of loops", NULL, NULL, sizeof tests / sizeof *tests, tests);
 }

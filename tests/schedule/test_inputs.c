@@ -119,5 +119,5 @@ END_TEST
 int main(void) {
     const TTest *const tests[] = {rows_and_numbers_are_those_of_the_step, only_the_last_state_is_observed_if_asked,
                                   nothing_is_queued_that_is_not_reported, only_carries_are_checked_for_nans};
-    return run_suite("inputs of loops", tests, sizeof tests / sizeof *tests);
+    return run_tests("inputs of loops", NULL, NULL, sizeof tests / sizeof *tests, tests);
 }

@@ -1,0 +1,146 @@
+/* Several tasks of which some are not finite: one that has left the sweep spoils nothing, one that is swept is told. */
+#include "tasks.h"
+
+/* --- a task that has left the sweep --- */
+
+/* Parameter b of task 0 and of task 2 is soon infinite, then no number; F does not contain it. */
+static blo_node *steep_lower(const blo_state *s, void *user) {
+    (void)user;
+    blo_node *a = blo_model_parameter(s->lower_model, "a"), *b = blo_model_parameter(s->lower_model, "b");
+    blo_node *x = blo_model_parameter(s->upper_model, "x");
+    return blo_add(blo_sum(blo_square(blo_mul(x, blo_sub(a, s->data)))),
+                   blo_mul(s->target, blo_sum(blo_mul(x, blo_square(blo_square(b))))));
+}
+static blo_node *steep_upper(const blo_state *s, void *user) {
+    (void)user;
+    return blo_sum(blo_square(blo_sub(blo_model_parameter(s->lower_model, "a"), s->data)));
+}
+
+enum { STEEP = 12 };
+
+typedef struct steep {
+    blo_context *context;
+    blo_model *upper, *lower;
+    blo_lower_options options;
+} steep;
+
+static void open_steep(steep *s) {
+    static const double far[2] = {5.0, 6.0}, some[2] = {0.7, 0.9};
+    const int64_t shape[1] = {2};
+    *s = (steep){.context = open_context(0)};
+    MUST(s->context, blo_model_create(s->context, BLO_DOUBLE, &s->upper));
+    MUST(s->context, blo_model_create(s->context, BLO_DOUBLE, &s->lower));
+    MUST(s->context, blo_model_add(s->upper, "x", 1, shape));
+    MUST(s->context, blo_model_add(s->lower, "a", 1, shape));
+    MUST(s->context, blo_model_add(s->lower, "b", 1, shape));
+    MUST(s->context, blo_model_set(s->upper, "x", some, 2));
+    MUST(s->context, blo_model_set(s->lower, "b", far, 2));
+    blo_lower_options_default(&s->options);
+    s->options.lower_loop = STEEP;
+}
+
+/* Tasks FIRST … FIRST + TASKS - 1 at once, added to the gradients. */
+static void run_steep(steep *s, int first, int tasks, bool turns, const int *chosen) {
+    static const double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}},
+                        other[TASKS][2] = {{1, 2}, {3, 1}, {0, 1}}, steepness[TASKS] = {1, 0, 0.7};
+    blo_lower_solver *solver = NULL;
+    blo_iapttgm *method = NULL;
+    blo_trajectory *trajectory = NULL;
+    double values[TASKS * 2];
+    const int more = tasks > 1;
+    const int64_t shape[2] = {tasks, 2}, *vector = shape + !more;
+    blo_tensor *t[3] = {tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, data[first]),
+                        tensor_of(s->context, BLO_DOUBLE, more, shape, steepness + first),
+                        tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, other[first])};
+    MUST(s->context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s->upper, s->lower, &s->options, &solver));
+    MUST(s->context, blo_lower_solver_set_tasks(solver, tasks));
+    if (turns)
+        solver->cached = 0;
+    MUST(s->context, blo_iapttgm_create(steep_upper, NULL, s->upper, s->lower, &method));
+    MUST(s->context, blo_lower_optimize(solver, t[0], t[1], t[2], NULL, &trajectory, NULL));
+    MUST(s->context, blo_trajectory_get(trajectory, STEEP, "b", values, tasks * 2));
+    ck_assert(first == 1 || isnan(values[0]));
+    MUST(s->context, blo_iapttgm_compute_gradients(method, t[2], NULL, trajectory, chosen, NULL));
+    MUST(s->context, blo_context_finish(s->context));
+    blo_trajectory_destroy(trajectory);
+    blo_iapttgm_destroy(method);
+    blo_lower_solver_destroy(solver);
+    for (int i = 0; i < 3; i++)
+        blo_tensor_destroy(t[i]);
+}
+
+static void read_steep(steep *s, double *gradients) {
+    MUST(s->context, blo_model_get_gradient(s->upper, "x", gradients, 2));
+    MUST(s->context, blo_model_get_gradient(s->lower, "a", gradients + 2, 2));
+    MUST(s->context, blo_model_get_gradient(s->lower, "b", gradients + 4, 2));
+    MUST(s->context, blo_model_zero_gradients(s->upper));
+    MUST(s->context, blo_model_zero_gradients(s->lower));
+}
+
+START_TEST(a_task_that_left_spoils_nothing) {
+    const int chosen[TASKS] = {2, STEEP, 3};
+    double wanted[6], got[6];
+    steep s;
+    open_steep(&s);
+    for (int task = 0; task < TASKS; task++)
+        run_steep(&s, task, 1, false, chosen + task);
+    read_steep(&s, wanted);
+    run_steep(&s, 0, TASKS, _i != 0, chosen);
+    read_steep(&s, got);
+    for (int i = 0; i < 6; i++) {
+        ck_assert(isfinite(wanted[i]));
+        ck_assert_double_eq_tol(got[i], wanted[i], 1e-12);
+    }
+    ck_assert_double_gt(fabs(wanted[0]), 1e-3);
+    blo_model_destroy(s.upper);
+    blo_model_destroy(s.lower);
+    blo_context_destroy(s.context);
+}
+END_TEST
+
+/* A sweep that meets a NaN in a task that is swept keeps the gradients and is told at the next wait; F that is none
+ * names its task. */
+START_TEST(what_is_not_finite_is_told) {
+    const int beyond[TASKS] = {STEEP, 2, 2};
+    double gradients[6];
+    steep s;
+    open_steep(&s);
+    blo_lower_solver *solver = NULL;
+    blo_trajectory *trajectory = NULL;
+    blo_iapttgm *method = NULL;
+    double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}};
+    blo_tensor *t[2] = {tensor_of(s.context, BLO_DOUBLE, 2, (const int64_t[]){TASKS, 2}, data),
+                        tensor_of(s.context, BLO_DOUBLE, 1, (const int64_t[]){TASKS}, (const double[]){1, 0, 1})};
+    MUST(s.context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s.upper, s.lower, &s.options, &solver));
+    MUST(s.context, blo_lower_solver_set_tasks(solver, TASKS));
+    MUST(s.context, blo_iapttgm_create(steep_upper, NULL, s.upper, s.lower, &method));
+    MUST(s.context, blo_lower_optimize(solver, t[0], t[1], t[0], NULL, &trajectory, NULL));
+    MUST(s.context, blo_iapttgm_compute_gradients(method, t[0], NULL, trajectory, beyond, NULL));
+    ck_assert_int_eq(blo_context_finish(s.context), BLO_ERROR_NUMERIC);
+    read_steep(&s, gradients);
+    for (int i = 0; i < 6; i++)
+        ck_assert_double_eq(gradients[i], 0);
+    data[2][1] = INFINITY;
+    MUST(s.context, blo_tensor_upload(t[0], data, sizeof data));
+    MUST_FAIL(s.context, BLO_ERROR_NUMERIC, "of task 2 (of 0 ... 2) is not finite at lower step 1",
+              blo_lower_optimize(solver, t[0], t[1], t[0], NULL, &trajectory, NULL));
+    blo_trajectory_destroy(trajectory);
+    blo_iapttgm_destroy(method);
+    blo_lower_solver_destroy(solver);
+    blo_tensor_destroy(t[0]);
+    blo_tensor_destroy(t[1]);
+    blo_model_destroy(s.upper);
+    blo_model_destroy(s.lower);
+    blo_context_destroy(s.context);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("tasks that are not finite");
+    TCase *all = tcase_create("all");
+    tcase_set_timeout(all, 300);
+    tcase_add_loop_test(all, a_task_that_left_spoils_nothing, 0, 2); /* at once, in turns */
+    tcase_add_test(all, what_is_not_finite_is_told);
+    suite_add_tcase(suite, all);
+    return run_suite(suite);
+}
