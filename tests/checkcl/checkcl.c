@@ -1,5 +1,6 @@
 /* Every hand-written kernel of cl/ against plain C, over random shapes and offsets, with guard values around what it
- * writes; in the manner of dav1d's checkasm. With --bench it times the products instead (bench.c). */
+ * writes; in the manner of dav1d's checkasm. With --bench [--json] [PART OF A NAME] it times the products instead
+ * (bench.c). */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -140,9 +141,10 @@ int main(int argc, char **argv) {
         return 1;
     }
     int failed = 0;
-    if (argc > 1 && !strcmp(argv[1], "--bench"))
-        run_benches(argc > 2 && !strcmp(argv[2], "--json"));
-    else {
+    if (argc > 1 && !strcmp(argv[1], "--bench")) {
+        const bool json = argc > 2 && !strcmp(argv[2], "--json");
+        run_benches(json, argc > 2 + json ? argv[2 + json] : "");
+    } else {
         Suite *suite = suite_create("checkcl");
         TCase *kernels = tcase_create("kernels");
         printf("seed %" PRIu64 "\n", random_state);
