@@ -99,6 +99,17 @@ START_TEST(narrow_products_match) {
 }
 END_TEST
 
+/* Tiles that are mostly stored, the last of a line over the one before. */
+START_TEST(short_products_match) {
+    for (int round = 0; round < ROUNDS; round++)
+        check_product(&(blo_gemm_shape){.dtype = _i ? BLO_DOUBLE : BLO_FLOAT,
+                                        .batch = 1 + draw(2),
+                                        .m = 17 + draw(60),
+                                        .n = 17 + draw(300),
+                                        .k = 1 + draw(64)});
+}
+END_TEST
+
 /* --- check and commit --- */
 
 START_TEST(checks_and_commits_match) {
@@ -151,6 +162,7 @@ int main(int argc, char **argv) {
         tcase_set_timeout(kernels, 300);
         tcase_add_loop_test(kernels, products_match, 0, 2);
         tcase_add_loop_test(kernels, narrow_products_match, 0, 2);
+        tcase_add_loop_test(kernels, short_products_match, 0, 2);
         tcase_add_loop_test(kernels, checks_and_commits_match, 0, 2);
         suite_add_tcase(suite, kernels);
         SRunner *runner = srunner_create(suite);
