@@ -84,13 +84,13 @@ static void bench(const work *w, double peak, bool json) {
     product p;
     open_product(&p, &(blo_gemm_shape){BLO_FLOAT, 1, w->m, w->n, w->k}, w->a, w->b, 0, NULL);
     for (int run = -1; run < RUNS; run++)
-        for (int part = 0; part < PARTS; part++) {
-            double taken = time_part(&p, part, w, part == SINGLE ? 1 : QUEUED);
+        for (int i = 0; i < PARTS; i++) {
+            double taken = time_part(&p, (part)i, w, i == SINGLE ? 1 : QUEUED);
             if (run >= 0)
-                all[part][run] = taken;
+                all[i][run] = taken;
         }
-    for (int part = 0; part < PARTS; part++)
-        seconds[part] = median(all[part]);
+    for (int i = 0; i < PARTS; i++)
+        seconds[i] = median(all[i]);
     if (json)
         print_json(w, &p, seconds);
     else
