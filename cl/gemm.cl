@@ -8,8 +8,10 @@
  *
  * ROW_WAY, COLUMN_WAY: PACKED as pack.cl does, or in place: ALONG_TILE (a line of the array holds the tile's rows or columns at one k)
  * or ALONG_K (a line holds all k of one row). EVALUATED: the column operand is no array but an expression. LOAD(batch, k, t): its
- * element, LOAD_LANES: W elements from there, along t or along k. What lies along k is turned, W steps of k at a
- * time. LOCAL_K: 0, or the steps of k of a packed column panel that are converted once, into local memory, for all its tiles. T: element. V: vector of W. FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
+ * element, LOAD_LANES: W elements from there, along t or along k. What lies along k is turned, W steps of k at a time. LOCAL_K: 0, or
+ * the steps of k of a packed column panel that are converted once, into local memory, for all its tiles. T: element. V: vector of W.
+ * NEAR: V where only an element is aligned; compilers write it as one piece, where they may take vstoren apart.
+ * FOR_ROWS(X): X(0) … X(TM-1). FOR_VECTORS(X, r): X(r, 0) …
  * All accumulators are named, so that they are registers. */
 #define DECLARE1(r, v) V acc##r##_##v = 0;
 #define DECLARE(r) FOR_VECTORS(DECLARE1, r)
@@ -19,7 +21,7 @@
 #elif EVALUATED
 #define FETCH(r, v) const V y##v = LOAD_LANES(item, i, column + v * W);
 #elif LOCAL_K
-#define CONVERT_TO(r, v) VSTORE(CONVERT(VLOAD_S(v, from_b)), v, to);
+#define CONVERT_TO(r, v) ((__local V *)to)[v] = CONVERT(VLOAD_S(v, from_b));
 #define FETCH(r, v) const V y##v = VLOAD(v, bp);
 #else
 #define FETCH(r, v) const V y##v = CONVERT(VLOAD_S(v, bp));
@@ -57,7 +59,7 @@
     __global const T *to_c = at_c + v * W * m + r; \
     FOR_QUADS(GET_##SOME) TURN_QUADS(x, y, z, w) a = x; b = y; c = z; d = w; }
 #else
-#define KEEP1(r, v) VSTORE(acc##r##_##v, v, at);
+#define KEEP1(r, v) ((__global NEAR *)at)[v] = acc##r##_##v;
 #define LINE1(r, v) VSTORE(acc##r##_##v, v, line);
 #define SAVE(r) \
     if (r < rows) { \
@@ -69,6 +71,16 @@
             for (uint j = lane_from; j < lane_to; j++) \
                 at[j] = line[j]; \
         } \
+    }
+#if defined(__clang__) && (defined(__x86_64__) || defined(__aarch64__)) /* one flat memory: any pointer will do */
+#define WANT1(r, v) __builtin_prefetch((__private const void *)(size_t)(at + v * W), 1);
+#else
+#define WANT1(r, v)
+#endif
+#define WANT(r) \
+    if (r < rows) { \
+        __global const T *at = c + (row + r) * n + column; \
+        FOR_VECTORS(WANT1, r) \
     }
 #define TAKE1(r, v) acc##r##_##v = VLOAD(v, at);
 #define RESUME1(r, v) acc##r##_##v = VLOAD(v, line);
@@ -94,6 +106,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #endif
     const ulong m, const ulong n, const ulong k, const ulong batch, const ulong range, const ulong block, const ulong group,
     const ulong columns, const ulong a_batch, const ulong a_step, const ulong b_batch, const ulong b_step PARAMETERS) {
+    typedef V NEAR __attribute__((aligned(sizeof(T))));
     const ulong panels_m = (m + TM - 1) / TM, panels_n = (n + TN - 1) / TN, z = get_global_id(2), item = z % batch;
     const ulong from = z / batch * range, to = min(from + range, k);
     const ulong first_panel = get_global_id(0) * group, last_panel = min(first_panel + group, panels_m);
@@ -136,9 +149,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #elif COLUMN_WAY == ALONG_K
                 const ulong column = q * TN;
                 const uint lane_from = 0, lane_to = (uint)min((ulong)TN, n - column);
-#else /* the last panel reaches back, so that it reads nothing beyond the line */
+#else /* the last panel reaches back, so that it reads nothing beyond the line; what it shares with the one before is the
+       * same bits, and stored again where no other item writes it and no sums are taken up */
                 const ulong column = min(q * TN, n - TN);
-                const uint lane_from = (uint)(q * TN - column), lane_to = TN;
+                const bool own = q > first && stop - start == to - from;
+                const uint lane_from = own ? 0 : (uint)(q * TN - column), lane_to = TN;
 #if !EVALUATED
                 __global const S *restrict bp = b + b_offset + item * b_batch + start * b_step + column;
 #endif
@@ -158,6 +173,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
                 V none0 = 0, none1 = 0, none2 = 0;
 #endif
 #ifndef EPILOGUE
+#if !SWAPPED
+                if (lane_to - lane_from == TN) { /* the lines come while the sums are made */
+                    FOR_ROWS(WANT)
+                }
+#endif
                 if (start > from) {
 #if SWAPPED
                     if (whole) {
@@ -244,3 +264,5 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #undef KEEP1
 #undef SAVE
 #undef TAKE1
+#undef WANT1
+#undef WANT

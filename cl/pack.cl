@@ -5,10 +5,11 @@
  * IS_A: the panel runs along the rows. T: element. V: vector of W. REST: TILE % W; PUT_REST(x, p) stores so many lanes. */
 #define READ(l) V turn##l = LOAD_LANES(item, k, t_from + t + l);
 #define READ_REST(l) V turn##l = l < REST ? LOAD_LANES(item, k, t_from + t + l) : (V)0;
-#define WRITE(l) VSTORE(turn##l, 0, to + l * TILE + t);
+#define WRITE(l) *(__global NEAR *)(to + l * TILE + t) = turn##l;
 #define WRITE_REST(l) PUT_REST(turn##l, to + l * TILE + t)
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __global T *restrict out, const ulong out_offset,
                                                                   const ulong batch, const ulong rows, const ulong columns) {
+    typedef V NEAR __attribute__((aligned(sizeof(T)))); /* written as one piece, where compilers take vstoren apart */
     const uint panel = get_global_id(0), item = get_global_id(2), k_count = IS_A ? columns : rows, count = IS_A ? rows : columns;
     const uint k_from = get_global_id(1) * BLOCK, k_to = min(k_from + BLOCK, k_count), t_from = panel * TILE;
     const uint panels = (count + TILE - 1) / TILE, t_count = min((uint)TILE, count - t_from);
@@ -20,7 +21,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __
             uint t = 0;
             for (; t + W <= TILE; t += W) {
                 const V x = LOAD_LANES(item, k, t_from + t);
-                VSTORE(x, 0, to + t);
+                *(__global NEAR *)(to + t) = x;
             }
 #if REST
             const V x = LOAD_LANES(item, k, t_from + t);

@@ -24,6 +24,7 @@ enum {
     LOCAL_BYTES = 128 << 10, /* of a converted panel, which stays there too */
     LOCAL_LEAST = 512,       /* steps of k, fewer than which are not worth taking sums up again */
     SHORT_K = 64,            /* packing for so few uses of each element costs as much as the product */
+    LINE_ITEMS = 16,         /* at least, for each core */
     PACK_BLOCK = 256         /* elements along k that one item of a pack takes */
 };
 
@@ -54,14 +55,24 @@ static bool is_swapped(const blo_gemm_shape *shape, const blo_gemm_operand *a, c
     return a->bytes != b->bytes ? a->bytes : a_longer && shape->k > SHORT_K;
 }
 
+/* Is k so short that storing the tiles counts most? */
+static bool mostly_stores(const blo_gemm_shape *shape, const blo_gemm_choice *choice) {
+    return shape->k <= SHORT_K && !choice->swapped && shape->m > NARROW && shape->n > NARROW;
+}
+
 /* Accumulators are tile_m x vectors registers (twice that where a vector takes two); the rest hold a line of the column
- * operand and the broadcasts. */
-static void choose_tile(const blo_device_facts *facts, int64_t m, int64_t n, blo_dtype dtype, blo_gemm_choice *choice) {
+ * operand and the broadcasts. Tiles that are mostly stored are long, for runs of whole lines of memory. */
+static void choose_tile(const blo_device_facts *facts, const blo_gemm_shape *shape, int64_t m, int64_t n,
+                        blo_gemm_choice *choice) {
+    const blo_dtype dtype = shape->dtype;
     const bool wide = facts->float_vector_width >= WIDE_FLOATS;
     const blo_tile *tuned = &facts->tiles[dtype];
     choice->vector = (int)(VECTOR_BYTES / blo_dtype_size(dtype));
     choice->vectors = 1;
-    if (tuned->rows > 0 && m > NARROW && n > NARROW) {
+    if (wide && mostly_stores(shape, choice)) {
+        choice->vectors = 4;
+        choice->tile_m = 6;
+    } else if (tuned->rows > 0 && m > NARROW && n > NARROW) {
         choice->vector = tuned->vector;
         choice->vectors = tuned->vectors;
         choice->tile_m = tuned->rows;
@@ -127,7 +138,7 @@ void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape,
     int64_t m = swapped ? shape->n : shape->m, n = swapped ? shape->m : shape->n;
     const blo_gemm_operand *row = swapped ? b : a, *column = swapped ? a : b;
     *choice = (blo_gemm_choice){.swapped = swapped, .split = split_of(shape), .cores = facts->compute_units};
-    choose_tile(facts, m, n, shape->dtype, choice);
+    choose_tile(facts, shape, m, n, choice);
     choice->column = way_of_column(shape, column, m, n, choice);
     if (choice->column == BLO_GEMM_ALONG_K) { /* a vector of vectors is being turned beside the accumulators */
         choice->vectors = 1;
@@ -384,9 +395,9 @@ uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack 
 }
 
 char *blo_gemm_pack_source(const blo_gemm_pack *pack, const blo_gemm_loads *loads, const char *name) {
-    static const char *const defined[] = {"NAME", "NAME_element", "NAME_elements", "T",     "V",          "W",
-                                          "TILE", "IS_A",         "ALONG_PANEL",   "LOAD",  "LOAD_LANES", "PARAMETERS",
-                                          "REST", "PUT_REST",     "GET_REST",      "BLOCK", "VSTORE"};
+    static const char *const defined[] = {"NAME", "NAME_element", "NAME_elements", "T",    "V",          "W",
+                                          "TILE", "IS_A",         "ALONG_PANEL",   "LOAD", "LOAD_LANES", "PARAMETERS",
+                                          "REST", "PUT_REST",     "GET_REST",      "BLOCK"};
     blo_text text = {0};
     const char *type = type_name(pack->dtype);
     const int w = pack->width;
@@ -394,7 +405,7 @@ char *blo_gemm_pack_source(const blo_gemm_pack *pack, const blo_gemm_loads *load
                  name, name);
     blo_text_add(&text, "#define PARAMETERS %s\n%s", loads->parameters,
                  loads->functions); /* whose helpers use T, V and W too */
-    blo_text_add(&text, "#define T %s\n#define V %s%d\n#define W %d\n#define VSTORE vstore%d\n", type, type, w, w, w);
+    blo_text_add(&text, "#define T %s\n#define V %s%d\n#define W %d\n", type, type, w, w);
     define_loads(&text, pack->operand, loads, pack->along_k, w);
     blo_text_add(&text, "#define TILE %d\n#define REST %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n",
                  pack->tile, pack->tile % w, pack->operand == 'a', !pack->along_k, PACK_BLOCK);
@@ -453,11 +464,23 @@ static void share(const blo_gemm_choice *choice, size_t size, int64_t panels_m, 
     }
 }
 
+/* The same where tiles are mostly stored: an item writes whole lines, all tiles of a panel of rows one after another,
+ * while the column operand stays in its cache; pieces of lines only where there are few panels of rows. */
+static void share_lines(const blo_gemm_choice *choice, int64_t panels_m, int64_t panels_n, int64_t others,
+                        int64_t *group, int64_t *columns) {
+    const int64_t panels = panels_m * others, pieces = ceil_div(LINE_ITEMS * choice->cores, panels > 0 ? panels : 1);
+    *group = 1;
+    *columns = ceil_div(panels_n, pieces < panels_n ? pieces : panels_n);
+}
+
 int blo_gemm_launch(const blo_gemm_shape *shape, const blo_gemm_choice *choice, size_t global[3], size_t local[3],
                     uint64_t *values) {
     int64_t m = choice->swapped ? shape->n : shape->m, n = choice->swapped ? shape->m : shape->n, k = shape->k;
     int64_t panels_m = ceil_div(m, choice->tile_m), panels_n = ceil_div(n, choice->tile_n), group = 1, columns = 1;
-    share(choice, blo_dtype_size(shape->dtype), panels_m, panels_n, shape->batch * choice->split, &group, &columns);
+    if (mostly_stores(shape, choice))
+        share_lines(choice, panels_m, panels_n, shape->batch, &group, &columns);
+    else
+        share(choice, blo_dtype_size(shape->dtype), panels_m, panels_n, shape->batch * choice->split, &group, &columns);
     global[0] = (size_t)ceil_div(panels_m, group);
     global[1] = (size_t)ceil_div(panels_n, columns);
     global[2] = (size_t)(shape->batch * choice->split);

@@ -46,7 +46,7 @@ typedef struct blo_gemm_choice {
     bool swapped; /* A is the column operand, B the row operand */
     int tile_m;   /* rows of a tile */
     int vector;   /* elements of a vector */
-    int vectors;  /* of a tile's row: 1 to 3 */
+    int vectors;  /* of a tile's row: 1 to 4 */
     int tile_n;   /* vector * vectors */
     blo_gemm_way row, column;
     bool bytes;     /* the column operand is u8 */

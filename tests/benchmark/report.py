@@ -138,16 +138,17 @@ def products_section(rows):
         flops, taken = 2.0 * m * k * n, {who: one["times"].get(name, []) for who, one in row["programs"].items()}
         rate = {who: flops / median(s) for who, s in taken.items() if s}
         cells = [f"{rate[who] / 1e9:.0f} ({flops / max(taken[who]) / 1e9:.0f} to {flops / min(taken[who]) / 1e9:.0f})" if who in rate else "-"
-                 for who in ("ours", "bytes", "numpy", "torch")]
+                 for who in ("ours", "bytes", "alone", "numpy", "torch")]
         body.append((f"{m} x {k} x {n}", name, *cells, *(times_as_fast(ratio(rate.get("ours"), rate.get(who))) for who in ("numpy", "torch")),
                      f"{100 * rate['ours'] / top:.0f} %" if "ours" in rate and top else "-"))
     if not body:
         return []
     said = "; ".join(f"{NAMES[who]} {one['arrays']:.0e}" for who, one in row.get("same", {}).items())
     return ["## Products", "", "GFLOP/s of `C[m,n] = A[m,k] B[k,n]` in float, medians and spread; clbilevel's by `checkcl --bench`, which holds its products "
-            "against plain C as a test; a constant operand (images) is packed once for a run, as in the library, all else each time. Largest error against the "
-            f"product in double, as a share of the largest element: {said}.", "",
-            *table(("m x k x n", "what", "clbilevel", "with images as bytes", "OpenBLAS", "PyTorch", "clbilevel / OpenBLAS", "clbilevel / PyTorch",
+            "against plain C as a test; a constant operand (images) is packed once for a run, as in the library, all else each time. Of all, several calls "
+            "one after another on the same arrays: ours are queued and waited for once, as plans use them; alone: one call and its wait, which includes waking the device's threads. "
+            f"Largest error against the product in double, as a share of the largest element: {said}.", "",
+            *table(("m x k x n", "what", "clbilevel", "with images as bytes", "clbilevel, alone", "OpenBLAS", "PyTorch", "clbilevel / OpenBLAS", "clbilevel / PyTorch",
                     "of the measured peak"), body)]
 
 

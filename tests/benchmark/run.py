@@ -53,15 +53,16 @@ def run_compare(w, place, rows, rounds, seconds, lock, log):
 
 def bench_products(program):
     """Of checkcl's benches: {who: {(m, k, n): seconds}}, with everything packed that a product packs each time (a constant operand is packed once for a
-    run). A shape that is timed both ways round counts as the faster: the library may choose."""
+    run); of several queued and waited for once, as plans use them, and (alone) of one and its wait. A shape that is timed both ways round counts as the
+    faster: the library may choose."""
     done = subprocess.run([program, "--bench", "--json"], capture_output=True, text=True, check=True)
-    found = {"ours": {}, "bytes": {}}
+    found = {"ours": {}, "bytes": {}, "alone": {}}
     for one in json.loads(done.stdout)["products"]:
         m, k, n = one["m"], one["k"], one["n"]
-        seconds = 2e-9 * m * k * n / one["gflops_with_packing"]
-        mine = found["bytes" if one["bytes"] else "ours"]
-        for shape in {(m, k, n), (n, k, m)}:
-            mine[shape] = min(seconds, mine.get(shape, seconds))
+        taken_by = {"bytes": one["seconds"]} if one["bytes"] else {"ours": one["seconds"], "alone": one["single_seconds"]}
+        for who, taken in taken_by.items():
+            for shape in {(m, k, n), (n, k, m)}:
+                found[who][shape] = min(taken, found[who].get(shape, taken))
     return found
 
 
@@ -70,7 +71,7 @@ def run_products(w, place, rows, rounds, seconds, lock, log):
     until, row = time.monotonic() + seconds, {"programs": {}, "same": {}, "note": "", "shapes": workloads.SHAPES}
     runs = "5" if place.quick else "15"
     peers = [p for p in (place.peer(who, "products.py", who, runs, json.dumps(workloads.SHAPES)) for who in ("numpy", "torch")) if p]
-    kept = {who: {name: [] for name, *_ in workloads.SHAPES} for who in ["ours", "bytes"] + [p.who for p in peers]}
+    kept = {who: {name: [] for name, *_ in workloads.SHAPES} for who in ["ours", "bytes", "alone"] + [p.who for p in peers]}
     try:
         with compare.locked(lock):
             for p in peers:

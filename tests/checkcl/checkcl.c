@@ -1,5 +1,6 @@
 /* Every hand-written kernel of cl/ against plain C, over random shapes and offsets, with guard values around what it
- * writes; in the manner of dav1d's checkasm. With --bench it times the products instead (bench.c). */
+ * writes; in the manner of dav1d's checkasm. With --bench [--json] [PART OF A NAME] it times the products instead
+ * (bench.c). */
 #include <check.h>
 #include <math.h>
 #include <stdio.h>
@@ -98,6 +99,17 @@ START_TEST(narrow_products_match) {
 }
 END_TEST
 
+/* Tiles that are mostly stored, the last of a line over the one before. */
+START_TEST(short_products_match) {
+    for (int round = 0; round < ROUNDS; round++)
+        check_product(&(blo_gemm_shape){.dtype = _i ? BLO_DOUBLE : BLO_FLOAT,
+                                        .batch = 1 + draw(2),
+                                        .m = 17 + draw(60),
+                                        .n = 17 + draw(300),
+                                        .k = 1 + draw(64)});
+}
+END_TEST
+
 /* --- check and commit --- */
 
 START_TEST(checks_and_commits_match) {
@@ -140,15 +152,17 @@ int main(int argc, char **argv) {
         return 1;
     }
     int failed = 0;
-    if (argc > 1 && !strcmp(argv[1], "--bench"))
-        run_benches(argc > 2 && !strcmp(argv[2], "--json"));
-    else {
+    if (argc > 1 && !strcmp(argv[1], "--bench")) {
+        const bool json = argc > 2 && !strcmp(argv[2], "--json");
+        run_benches(json, argc > 2 + json ? argv[2 + json] : "");
+    } else {
         Suite *suite = suite_create("checkcl");
         TCase *kernels = tcase_create("kernels");
         printf("seed %" PRIu64 "\n", random_state);
         tcase_set_timeout(kernels, 300);
         tcase_add_loop_test(kernels, products_match, 0, 2);
         tcase_add_loop_test(kernels, narrow_products_match, 0, 2);
+        tcase_add_loop_test(kernels, short_products_match, 0, 2);
         tcase_add_loop_test(kernels, checks_and_commits_match, 0, 2);
         suite_add_tcase(suite, kernels);
         SRunner *runner = srunner_create(suite);

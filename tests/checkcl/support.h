@@ -36,6 +36,6 @@ blo_kernel *build(const char *name, char *text); /* takes TEXT */
 int bind_array(blo_kernel *kernel, int position, const array *a);
 int bind_values(blo_kernel *kernel, int position, int n, const uint64_t *values);
 
-void run_benches(bool json);
+void run_benches(bool json, const char *name);
 
 #endif
