@@ -2,7 +2,22 @@
  *   out[batch][panel][k][t] = LOAD(batch, k, panel * TILE + t), 0 beyond the operand's edge
  * LOAD evaluates the operand's expression; LOAD_LANES W elements of it, from there along t (ALONG_PANEL) or along k, whichever lies
  * contiguous in the source. What is read along k is turned in registers (turn.cl), so that reads and writes run along memory.
- * IS_A: the panel runs along the rows. T: element. V: vector of W. REST: TILE % W; PUT_REST(x, p) stores so many lanes. */
+ * IS_A: the panel runs along the rows. T: element. V: vector of W. REST: TILE % W; PUT_REST(x, p) stores so many lanes. With a rest
+ * LOAD_LANES may start anywhere: vectors of the last panel reach back from the edge, and go down to their places in LINE, zeros behind
+ * them. */
+#if REST
+#define FITS (count >= W)
+#define FETCH(x) \
+    const uint from = min(t_from + t, count - W), down = t_from + t - from; \
+    V x = LOAD_LANES(item, k, from); \
+    if (down) { \
+        VSTORE(x, 0, line); \
+        x = VLOAD(0, line + min(down, (uint)W)); \
+    }
+#else
+#define FITS (t_from + TILE <= count)
+#define FETCH(x) const V x = LOAD_LANES(item, k, t_from + t);
+#endif
 #define READ(l) V turn##l = LOAD_LANES(item, k, t_from + t + l);
 #define READ_REST(l) V turn##l = l < REST ? LOAD_LANES(item, k, t_from + t + l) : (V)0;
 #define WRITE(l) VSTORE(turn##l, 0, to + l * TILE + t);
@@ -15,15 +30,19 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __
     __global T *restrict to = out + out_offset + ((ulong)(item * panels + panel) * k_count + k_from) * TILE;
     uint k = k_from;
 #if ALONG_PANEL
-    if (t_from + (TILE + W - 1) / W * W <= count) /* whole vectors can be read */
+#if REST
+    T line[2 * W];
+    VSTORE((V)0, 1, line);
+#endif
+    if (FITS) /* whole vectors can be read */
         for (; k < k_to; k++, to += TILE) {
             uint t = 0;
             for (; t + W <= TILE; t += W) {
-                const V x = LOAD_LANES(item, k, t_from + t);
+                FETCH(x)
                 VSTORE(x, 0, to + t);
             }
 #if REST
-            const V x = LOAD_LANES(item, k, t_from + t);
+            FETCH(x)
             PUT_REST(x, to + t)
 #endif
         }
@@ -47,6 +66,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(PARAMETERS, __
         for (uint t = 0; t < TILE; t++)
             to[t] = t < t_count ? LOAD(item, k, t_from + min(t, t_count - 1)) : (T)0;
 }
+#undef FITS
+#undef FETCH
 #undef READ
 #undef READ_REST
 #undef WRITE

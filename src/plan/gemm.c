@@ -386,7 +386,7 @@ uint64_t blo_gemm_packed_count(const blo_gemm_shape *shape, const blo_gemm_pack 
 char *blo_gemm_pack_source(const blo_gemm_pack *pack, const blo_gemm_loads *loads, const char *name) {
     static const char *const defined[] = {"NAME", "NAME_element", "NAME_elements", "T",     "V",          "W",
                                           "TILE", "IS_A",         "ALONG_PANEL",   "LOAD",  "LOAD_LANES", "PARAMETERS",
-                                          "REST", "PUT_REST",     "GET_REST",      "BLOCK", "VSTORE"};
+                                          "REST", "PUT_REST",     "GET_REST",      "BLOCK", "VSTORE",     "VLOAD"};
     blo_text text = {0};
     const char *type = type_name(pack->dtype);
     const int w = pack->width;
@@ -394,7 +394,8 @@ char *blo_gemm_pack_source(const blo_gemm_pack *pack, const blo_gemm_loads *load
                  name, name);
     blo_text_add(&text, "#define PARAMETERS %s\n%s", loads->parameters,
                  loads->functions); /* whose helpers use T, V and W too */
-    blo_text_add(&text, "#define T %s\n#define V %s%d\n#define W %d\n#define VSTORE vstore%d\n", type, type, w, w, w);
+    blo_text_add(&text, "#define T %s\n#define V %s%d\n#define W %d\n#define VSTORE vstore%d\n#define VLOAD vload%d\n",
+                 type, type, w, w, w, w);
     define_loads(&text, pack->operand, loads, pack->along_k, w);
     blo_text_add(&text, "#define TILE %d\n#define REST %d\n#define IS_A %d\n#define ALONG_PANEL %d\n#define BLOCK %d\n",
                  pack->tile, pack->tile % w, pack->operand == 'a', !pack->along_k, PACK_BLOCK);
