@@ -1,12 +1,15 @@
 """docs/performance.md and its plots, from the numbers of performance.json. Knows nothing of how they were taken."""
 import json
 import math
+import os
+import pathlib
 
 import plot
 import workloads
 from compare import median
 from marks import all_marks, peak_kb, products_alone, ratio, seconds
 
+BENCH_PEAK = pathlib.Path(__file__).resolve().parent / "bench_peak.c"
 NAMES = {"ours": "clbilevel", "singly": "clbilevel, one task after another", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
          "numpy": "NumPy (OpenBLAS)", "hoisted": "PyTorch + higher, backbone out of the loop by hand",
          "naive": "PyTorch + higher, backbone in the loop"}
@@ -119,14 +122,14 @@ def peak_rate(rows):
     return one["flops"] / taken if taken else None
 
 
-def limits_section(rows):
+def limits_section(rows, folder):
     one = rows.get("peak", {}).get("programs", {}).get("ours", {})
     read = median(one.get("times", {}).get("read", []))
     if not peak_rate(rows) or not read:
         return []
     return ["## What the device can do at most", "",
             f"Fused multiply-adds in registers, all cores: **{peak_rate(rows) / 1e9:.0f} GFLOP/s**. Reading memory far larger than the caches: "
-            f"**{one['bytes'] / read / 1e9:.1f} GB/s**. Both by [bench_peak](../tests/benchmark/bench_peak.c).", ""]
+            f"**{one['bytes'] / read / 1e9:.1f} GB/s**. Both by [bench_peak]({os.path.relpath(BENCH_PEAK, folder)}).", ""]
 
 
 def products_section(rows):
@@ -324,7 +327,7 @@ def write(folder, data):
     if not rows:
         return
     lines = ["# Performance", "", METHOD, "", *warnings(rows),
-             *machine_section(data.get("machine", {}), rows), *marks_section(rows), *limits_section(rows), *products_section(rows), *convolutions_section(rows),
+             *machine_section(data.get("machine", {}), rows), *marks_section(rows), *limits_section(rows, folder), *products_section(rows), *convolutions_section(rows),
              *work_section(rows, "Hyper-cleaning", "Products alone: the time that the work's matrix products would take, each at the best rate anybody reached on "
                            "its shape above, and the sweep's as if every step's intermediates had been kept.",
                            ("linear", "mlp-20", "mlp-100", "mlp-100-fifth", "mlp-1000-256M")),

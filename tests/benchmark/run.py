@@ -299,6 +299,11 @@ def run_one(w, place, rows, options, log):
     return row
 
 
+def is_another_machine(kept, present):
+    """Were the numbers of KEPT taken elsewhere? Then this machine's do not belong beside them."""
+    return bool(kept) and any(kept.get(key) != present.get(key) for key in ("processor", "family", "cores"))
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--build", required=True, help="the build folder")
@@ -319,6 +324,10 @@ def main():
         kept.parent.mkdir(parents=True, exist_ok=True)
     data = json.loads(kept.read_text(encoding="utf-8")) if kept and kept.exists() else {"rows": {}}
     rows, asked, bad = data["rows"], [name for name in options.only.split(",") if name], []
+    here = data.get("machine", {}) if options.report_only else machine.facts(place)
+    if rows and is_another_machine(data.get("machine", {}), here):
+        print(f"{kept} was measured on another machine ({data['machine'].get('family')}): name another folder with --docs, or move it away", file=sys.stderr)
+        return 2
     with open(os.devnull if not options.docs else pathlib.Path(options.build, "benchmark.log"), "w", encoding="utf-8") as log:
         for w in workloads.all_workloads():
             chosen = any(fnmatch.fnmatch(w.name, name) for name in asked) if asked else not options.quick or w.name in workloads.QUICK
@@ -329,7 +338,7 @@ def main():
             if any(not said["same"] for said in rows[w.name].get("same", {}).values()):
                 bad.append(w.name)
             if kept:
-                data["machine"] = machine.facts(place)
+                data["machine"] = here
                 report.write_json(kept, data)
     if kept:
         report.write(kept.parent, data)
