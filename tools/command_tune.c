@@ -1,4 +1,5 @@
-/* clbilevel tune: measures the tiles of matrix products on a device, and keeps the fastest for later runs. */
+/* clbilevel tune: measures the tiles of matrix products on a device, and what launches cost that are replayed, and
+ * keeps it for later runs. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,8 +23,10 @@ static const option_spec options[] = {
 static const command_spec command = {
     .name = "tune",
     .summary =
-        "Measures which tile the library's own matrix products run fastest with on a device, and keeps it in the\n"
-        "user's cache folder (tuning.json) for later runs. No result depends on it.",
+        "Measures which tile the library's own matrix products run fastest with on a device, and whether replaying a\n"
+        "lower loop's launches is faster than queueing them, and keeps it in the user's cache folder (tuning.json) "
+        "for\n"
+        "later runs. No result depends on it.",
     .options = options,
     .settings_size = sizeof(settings),
     .defaults = &defaults};
@@ -45,6 +48,19 @@ static int tune(blo_context *context, blo_dtype dtype) {
     return EXIT_DONE;
 }
 
+/* Where the device cannot replay there is nothing to say. */
+static int tune_replay(blo_context *context) {
+    double queued, replayed;
+    blo_status status = blo_context_tune_replay(context, &queued, &replayed);
+    if (status == BLO_ERROR_UNSUPPORTED)
+        return EXIT_DONE;
+    if (status != BLO_OK)
+        return complain(EXIT_FAILED, "%s", blo_context_error(context));
+    printf("%s: a launch takes %.2f us queued, %.2f us replayed\n", blo_context_device_name(context), 1e6 * queued,
+           1e6 * replayed);
+    return EXIT_DONE;
+}
+
 int command_tune(int argc, char **argv) {
     settings s;
     json_t *config;
@@ -54,8 +70,10 @@ int command_tune(int argc, char **argv) {
     if (status != EXIT_DONE || help)
         goto done;
     const session_settings session = {
-        .device = s.device, .gemm = "auto", .dtype = strcmp(s.dtype, "float") ? "double" : "float"};
+        .device = s.device, .gemm = "auto", .replay = "auto", .dtype = strcmp(s.dtype, "float") ? "double" : "float"};
     status = session_open(&context, &session, 0);
+    if (status == EXIT_DONE)
+        status = tune_replay(context);
     if (status == EXIT_DONE && strcmp(s.dtype, "double"))
         status = tune(context, BLO_FLOAT);
     if (status == EXIT_DONE && strcmp(s.dtype, "float"))

@@ -15,6 +15,7 @@ const option_spec session_options[] = {
      "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
     {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
+    {"replay", OPTION_CHOICE, AT(replay), 0, 0, "auto|on|off", "record the lower loop's launches once and replay them"},
     {"profile", OPTION_ON, AT(profile), 0, 0, NULL,
      "time every kernel on the device: a table at the end, and in result.json"},
     {"output", OPTION_TEXT, AT(output), 0, 0, NULL, "folder for the run's files; default: none are written"},
@@ -22,12 +23,13 @@ const option_spec session_options[] = {
 #undef AT
 
 int session_open(blo_context **context, const session_settings *settings, int64_t seed) {
-    const char *device = settings->device, *gemm = settings->gemm;
+    const char *device = settings->device, *gemm = settings->gemm, *replay = settings->replay;
     char message[1024];
     blo_context_options options;
     blo_context_options_default(&options);
     options.device = device;
     options.gemm = !strcmp(gemm, "own") ? BLO_GEMM_OWN : !strcmp(gemm, "clblast") ? BLO_GEMM_CLBLAST : BLO_GEMM_AUTO;
+    options.replay = !strcmp(replay, "on") ? BLO_REPLAY_ON : !strcmp(replay, "off") ? BLO_REPLAY_OFF : BLO_REPLAY_AUTO;
     options.memory_budget = (uint64_t)settings->memory;
     options.seed = (uint64_t)seed;
     options.profile = settings->profile;

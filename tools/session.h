@@ -9,7 +9,7 @@
 
 /* What every run is told alike; part of a command's settings. */
 typedef struct session_settings {
-    const char *device, *dtype, *gemm, *output;
+    const char *device, *dtype, *gemm, *replay, *output;
     int64_t memory;
     bool truncation, initialization_auxiliary, profile;
 } session_settings;
@@ -17,7 +17,7 @@ typedef struct session_settings {
 /* The options that set them, and their defaults. */
 extern const option_spec session_options[];
 #define SESSION_DEFAULTS(element)                                                                                      \
-    { .dtype = element, .gemm = "auto", .truncation = true, .initialization_auxiliary = true }
+    { .dtype = element, .gemm = "auto", .replay = "auto", .truncation = true, .initialization_auxiliary = true }
 
 /* Opens the device; complaints are printed. The dtype is checked against the device. */
 int session_open(blo_context **context, const session_settings *settings, int64_t seed);

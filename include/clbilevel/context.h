@@ -18,6 +18,7 @@ typedef struct blo_context_options {
     uint64_t seed;            /* of the context's random generator; default 0 */
     const char *cache_folder; /* where built programs are kept; NULL: the user's cache folder; "": nowhere */
     const char *dump_folder;  /* every emitted kernel is written there as a .cl file; NULL: not */
+    blo_replay replay;        /* of lower loops; default BLO_REPLAY_AUTO */
     bool profile;             /* times every launch on the device, see blo_context_profile_row(); default false */
 } blo_context_options;
 

@@ -1,5 +1,5 @@
-/* Tuning: which tile the library's own matrix products use on a device, by measurement. No result depends on it, not in
- * one bit. Untuned, a tile is chosen by the device's vectors. */
+/* Tuning: which tile the library's own matrix products use on a device, and whether lower loops are replayed, by
+ * measurement. No result depends on it, not in one bit. Untuned, a tile is chosen by the device's vectors. */
 #ifndef CLBILEVEL_TUNE_H
 #define CLBILEVEL_TUNE_H
 
@@ -25,6 +25,12 @@ typedef void (*blo_tune_report)(const blo_tile *tile, void *user);
  * device's products are a library's; no cache folder; built without jansson), DTYPE, FILE, MEMORY, BUILD, DEVICE. */
 BLO_API blo_status blo_context_tune(blo_context *context, blo_dtype dtype, blo_tune_report report, void *user,
                                     blo_tile *best);
+
+/* Measures the seconds that a launch takes, queued by itself and as one of a recording that is replayed (well under a
+ * second), decides by it whether this context replays (blo_replay), and keeps it like the tiles. Either may be NULL.
+ * Errors: UNSUPPORTED (the device cannot, or the context may not record; no cache folder; built without jansson), FILE,
+ * MEMORY, BUDGET, BUILD, DEVICE. */
+BLO_API blo_status blo_context_tune_replay(blo_context *context, double *queued_seconds, double *replayed_seconds);
 
 #ifdef __cplusplus
 }

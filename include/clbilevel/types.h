@@ -45,6 +45,12 @@ typedef enum blo_reduction { BLO_REDUCE_NONE = 0, BLO_REDUCE_MEAN, BLO_REDUCE_SU
 /* Which matrix product a context uses. AUTO: CLBlast on GPUs, the library's own kernels on CPU devices. */
 typedef enum blo_gemm { BLO_GEMM_AUTO = 0, BLO_GEMM_CLBLAST, BLO_GEMM_OWN } blo_gemm;
 
+/* Whether a context records a lower loop that is queued and replays it with one call, by the device's
+ * cl_khr_command_buffer, while what it runs on stays the same (contents may change). No result depends on it. AUTO:
+ * where replaying was measured to be clearly faster (blo_context_tune_replay()); where nothing was measured, on devices
+ * other than CPUs. ON: else an error (UNSUPPORTED). A context that profiles never does. */
+typedef enum blo_replay { BLO_REPLAY_AUTO = 0, BLO_REPLAY_ON, BLO_REPLAY_OFF } blo_replay;
+
 typedef struct blo_context blo_context;           /* one device, its queue, memory pool and kernels */
 typedef struct blo_tensor blo_tensor;             /* an array on the device */
 typedef struct blo_graph blo_graph;               /* a traced computation */

@@ -3,11 +3,13 @@
 #include "opencl.h"
 
 #ifdef BLO_HAVE_CLBLAST
+#include <assert.h>
 #include <clblast_c.h>
 
 blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call) {
     CLBlastTranspose ta = call->transpose_a ? CLBlastTransposeYes : CLBlastTransposeNo;
     CLBlastTranspose tb = call->transpose_b ? CLBlastTransposeYes : CLBlastTransposeNo;
+    assert(!context->recording);
     size_t m = (size_t)call->m, n = (size_t)call->n, k = (size_t)call->k;
     size_t lda = call->transpose_a ? m : k, ldb = call->transpose_b ? k : n;
     cl_mem a = call->a->memory, b = call->b->memory, c = call->c->memory;

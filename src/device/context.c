@@ -9,7 +9,7 @@
 
 void blo_context_options_default(blo_context_options *options) {
     if (options)
-        *options = (blo_context_options){.gemm = BLO_GEMM_AUTO};
+        *options = (blo_context_options){.gemm = BLO_GEMM_AUTO, .replay = BLO_REPLAY_AUTO};
 }
 
 static char *copy_text(const char *text) {
@@ -24,6 +24,8 @@ static blo_status open_device(blo_context *context, const blo_context_options *o
     blo_status status = blo_choose_device(context, options->device);
     if (status == BLO_OK)
         status = blo_read_facts(context, options->gemm);
+    if (status == BLO_OK)
+        status = blo_recordings_open(context, options->replay, options->profile);
     if (status != BLO_OK)
         return status;
     cl_int code = blo_fault(context);
@@ -51,6 +53,7 @@ static blo_status take_options(blo_context *context, const blo_context_options *
     if (options->dump_folder && !context->dump_folder)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a context");
     blo_tuning_read(context);
+    blo_recordings_decide(context);
     return BLO_OK;
 }
 
@@ -144,6 +147,10 @@ uint64_t blo_context_memory_budget(const blo_context *context) {
 
 const blo_device_facts *blo_context_facts(const blo_context *context) {
     return &context->facts;
+}
+
+uint64_t blo_context_next_serial(blo_context *context) {
+    return ++context->next_serial;
 }
 
 uint64_t blo_context_next_stream(blo_context *context) {

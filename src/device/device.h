@@ -33,13 +33,16 @@ typedef struct blo_device_facts {
     uint64_t base_alignment; /* bytes; offsets of arrays within a buffer are kept multiples of this */
     blo_gemm gemm;           /* resolved: never AUTO */
     char name[256];
-    blo_tile tiles[2]; /* float, double: as tuned; 0 rows: not */
+    blo_tile tiles[2];                       /* float, double: as tuned; 0 rows: not */
+    double queued_seconds, replayed_seconds; /* of a tiny launch, as tuned; 0: not */
+    bool replays;                            /* loops are to be recorded and replayed */
 } blo_device_facts;
 const blo_device_facts *blo_context_facts(const blo_context *context);
 
 /* OK, or UNSUPPORTED where what tuning finds could not be kept. Keep: on disk, and in the facts. */
 blo_status blo_tuning_possible(blo_context *context);
 blo_status blo_tuning_keep(blo_context *context, blo_dtype dtype, const blo_tile *tile);
+blo_status blo_tuning_keep_replay(blo_context *context, double queued_seconds, double replayed_seconds);
 
 /* A fresh random stream number: 0, 1, 2 …, for initialisers; and the context's seed. */
 uint64_t blo_context_next_stream(blo_context *context);
@@ -56,6 +59,7 @@ void blo_buffer_release(blo_buffer *buffer); /* NULL is allowed */
 size_t blo_buffer_bytes(const blo_buffer *buffer);
 uint64_t
 blo_buffer_serial(const blo_buffer *buffer); /* never the same for two buffers of a context, unlike their addresses */
+uint64_t blo_context_next_serial(blo_context *context); /* one that no buffer has, nor anything else that asked */
 /* Bytes the pool could still give within the budget BUDGET (0: the context's). */
 uint64_t blo_pool_available(const blo_context *context, uint64_t budget);
 /* Sets the limit of the pool for now (0: the context's own) and returns the old one. */
@@ -126,6 +130,26 @@ blo_status blo_kernel_set_int(blo_kernel *kernel, int index, int32_t value);
 /* Enqueues. GLOBAL is rounded up by the caller; LOCAL NULL: the implementation's choice. Counts a launch. A GLOBAL of 0
  * does nothing. */
 blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *global, const size_t *local);
+
+/* --- recordings: launches kept to be queued again with one call --- */
+typedef struct blo_recording blo_recording;
+
+/* From now until it ends, what is launched is not queued but recorded, with the arguments that are bound then. Nothing
+ * else may be queued meanwhile. *RECORDING: NULL, or one to be recorded anew; on failure there may be one, not made.
+ * Errors: MEMORY, DEVICE. Owner: the caller. Only where the facts say that the context replays, or tunes. */
+blo_status blo_recording_begin(blo_context *context, blo_recording **recording);
+/* Now it can be replayed. On failure it is as if never made. */
+blo_status blo_recording_end(blo_recording *recording);
+/* Ends it without a recording: something went wrong. */
+void blo_recording_abandon(blo_recording *recording);
+/* Whether it can be replayed: false after the pool has given memory back to the device, which it may have used. NULL is
+ * allowed. What was bound must still be there and mean the same, else it is not to be replayed. */
+bool blo_recording_is_made(const blo_recording *recording);
+/* Whether the host has not waited since it was replayed: it cannot be replayed again before. */
+bool blo_recording_is_pending(const blo_recording *recording);
+/* Queues all its launches, in order, and counts them. */
+blo_status blo_recording_replay(blo_recording *recording);
+void blo_recording_release(blo_recording *recording); /* NULL is allowed */
 
 /* C = op(A) op(B), row-major, batched by strides in elements, by CLBlast. Leading dimensions are those of the stored
  * matrices. Counts one launch. Errors: UNSUPPORTED (built without), DEVICE. */

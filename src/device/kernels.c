@@ -8,21 +8,15 @@
 #include <string.h>
 #include <time.h>
 
-struct blo_kernel {
-    blo_context *context;
-    cl_kernel kernel;
-    int row; /* of the profile, 0: none yet */
-};
-
 static const char preamble[] = "#pragma OPENCL FP_CONTRACT OFF\n"
                                "#if defined(cl_khr_fp64)\n"
                                "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
                                "#endif\n";
 
-static cl_program find_program(const blo_context *context, const char *name) {
+static const blo_program_entry *find_entry(const blo_context *context, const char *name) {
     for (int i = 0; i < context->n_programs; i++)
         if (!strcmp(context->programs[i].name, name))
-            return context->programs[i].program;
+            return &context->programs[i];
     return NULL;
 }
 
@@ -211,7 +205,7 @@ static blo_status want(blo_context *context, const blo_kernel_source *source) {
 blo_status blo_kernels_want(blo_context *context, int n, const blo_kernel_source *sources) {
     blo_status status = BLO_OK;
     for (int i = 0; i < n && status == BLO_OK; i++)
-        if (!find_program(context, sources[i].name) && !is_wanted(context, sources[i].name))
+        if (!find_entry(context, sources[i].name) && !is_wanted(context, sources[i].name))
             status = want(context, &sources[i]);
     return status;
 }
@@ -245,7 +239,7 @@ static blo_status build_wanted(blo_context *context) {
 static blo_status build_missing(blo_context *context, int n, const blo_kernel_source *sources) {
     int missing = 0;
     for (int i = 0; i < n; i++)
-        missing += !find_program(context, sources[i].name);
+        missing += !find_entry(context, sources[i].name);
     if (missing == 0)
         return BLO_OK;
     bool others = context->wanted != NULL;
@@ -263,21 +257,38 @@ static blo_status build_missing(blo_context *context, int n, const blo_kernel_so
     return status;
 }
 
+/* Room to remember what is bound, where launches can be recorded: made now, since later nothing is to be allocated. */
+static blo_status make_arguments(blo_kernel *kernel) {
+    cl_uint n = 0;
+    if (!kernel->context->can_record)
+        return BLO_OK;
+    blo_status status = blo_check(
+        kernel->context, clGetKernelInfo(kernel->kernel, CL_KERNEL_NUM_ARGS, sizeof n, &n, NULL), "clGetKernelInfo");
+    if (status != BLO_OK)
+        return status;
+    kernel->n_arguments = (int)n;
+    kernel->arguments = calloc((size_t)n + 1, sizeof *kernel->arguments);
+    return kernel->arguments ? BLO_OK : blo_fail(kernel->context, BLO_ERROR_MEMORY, "no host memory for a kernel");
+}
+
 static blo_status make_kernel(blo_context *context, const char *name, blo_kernel **result) {
     blo_kernel *kernel = calloc(1, sizeof *kernel);
     if (!kernel)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a kernel");
     kernel->context = context;
     cl_int code = blo_fault(context);
+    const blo_program_entry *entry = find_entry(context, name);
+    kernel->name = entry->name;
     if (code == CL_SUCCESS)
-        kernel->kernel = clCreateKernel(find_program(context, name), name, &code);
+        kernel->kernel = clCreateKernel(entry->program, name, &code);
     blo_status status = blo_check(context, code, "clCreateKernel");
-    if (status != BLO_OK) {
-        free(kernel);
-        return status;
-    }
-    *result = kernel;
-    return BLO_OK;
+    if (status == BLO_OK)
+        status = make_arguments(kernel);
+    if (status == BLO_OK)
+        *result = kernel;
+    else
+        blo_kernel_release(kernel);
+    return status;
 }
 
 blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source *sources, blo_kernel **kernels) {
@@ -301,7 +312,9 @@ blo_status blo_kernels_get(blo_context *context, int n, const blo_kernel_source 
 void blo_kernel_release(blo_kernel *kernel) {
     if (!kernel)
         return;
-    clReleaseKernel(kernel->kernel);
+    if (kernel->kernel)
+        clReleaseKernel(kernel->kernel);
+    free(kernel->arguments);
     free(kernel);
 }
 
@@ -323,7 +336,24 @@ static blo_status set_argument(blo_kernel *kernel, int index, size_t size, const
     cl_int code = blo_fault(kernel->context);
     if (code == CL_SUCCESS)
         code = clSetKernelArg(kernel->kernel, (cl_uint)index, size, value);
+    if (code == CL_SUCCESS && kernel->arguments) {
+        kernel->arguments[index].size = size;
+        memcpy(kernel->arguments[index].value, value, size);
+    }
     return blo_check(kernel->context, code, "clSetKernelArg");
+}
+
+blo_status blo_kernel_copy(const blo_kernel *kernel, blo_kernel **result) {
+    blo_kernel *copy = NULL;
+    blo_status status = make_kernel(kernel->context, kernel->name, &copy);
+    for (int i = 0; i < kernel->n_arguments && status == BLO_OK; i++)
+        if (kernel->arguments[i].size > 0)
+            status = set_argument(copy, i, kernel->arguments[i].size, kernel->arguments[i].value);
+    if (status == BLO_OK)
+        *result = copy;
+    else
+        blo_kernel_release(copy);
+    return status;
 }
 
 blo_status blo_kernel_set_buffer(blo_kernel *kernel, int index, const blo_buffer *buffer) {
@@ -345,6 +375,8 @@ blo_status blo_kernel_launch(blo_kernel *kernel, int dimensions, const size_t *g
         if (global[i] == 0)
             return BLO_OK;
     blo_context *context = kernel->context;
+    if (context->recording)
+        return blo_recording_launch(context->recording, kernel, dimensions, global, local);
     context->counters.launches++;
     cl_event event, *timed = blo_profile_event(context, &event);
     cl_int code = blo_fault(context);

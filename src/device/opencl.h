@@ -24,6 +24,21 @@ typedef struct blo_staging { /* host memory that a queued write still reads */
 
 typedef struct blo_profile blo_profile;
 
+/* What is used of cl_khr_command_buffer; NULL stands for what is not. */
+typedef struct blo_command_buffer_object *blo_command_buffer;
+typedef struct blo_recording_calls {
+    blo_command_buffer(CL_API_CALL *create)(cl_uint n_queues, const cl_command_queue *queues, const void *properties,
+                                            cl_int *code);
+    cl_int(CL_API_CALL *finalize)(blo_command_buffer buffer);
+    cl_int(CL_API_CALL *release)(blo_command_buffer buffer);
+    cl_int(CL_API_CALL *enqueue)(cl_uint n_queues, cl_command_queue *queues, blo_command_buffer buffer,
+                                 cl_uint n_events, const cl_event *events, cl_event *event);
+    cl_int(CL_API_CALL *launch)(blo_command_buffer buffer, cl_command_queue queue, const void *properties,
+                                cl_kernel kernel, cl_uint dimensions, const size_t *offset, const size_t *global,
+                                const size_t *local, cl_uint n_points, const cl_uint *points, cl_uint *point,
+                                void *handle);
+} blo_recording_calls;
+
 typedef struct blo_peak { /* 0: not measured yet */
     double flops_per_second, bytes_per_second;
 } blo_peak;
@@ -57,6 +72,11 @@ struct blo_context {
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
     blo_profile *profile;             /* NULL: nothing is profiled */
     blo_peak peak[2];                 /* float, double */
+    blo_replay replay;                /* as asked for */
+    bool can_record;                  /* and may */
+    blo_recording_calls recording_calls;
+    blo_recording *recordings; /* all there are */
+    blo_recording *recording;  /* launches go there; NULL: to the queue */
 };
 
 struct blo_buffer {
@@ -67,6 +87,23 @@ struct blo_buffer {
     uint64_t serial;
     blo_buffer *next; /* in the list of cached ones */
 };
+
+typedef struct blo_argument { /* of a kernel, as bound last */
+    size_t size;
+    unsigned char value[sizeof(cl_ulong)];
+} blo_argument;
+
+struct blo_kernel {
+    blo_context *context;
+    cl_kernel kernel;
+    const char *name; /* the context's */
+    int row;          /* of the profile, 0: none yet */
+    int n_arguments;
+    blo_argument *arguments; /* [n_arguments]; where launches can be recorded */
+};
+
+/* Another kernel object with the same arguments bound; the context can record. */
+blo_status blo_kernel_copy(const blo_kernel *kernel, blo_kernel **copy);
 
 /* Ends what CLBlast keeps, if CONTEXT used it (clblast.c). */
 void blo_clblast_release(const blo_context *context);
@@ -95,6 +132,17 @@ void blo_flag_release(blo_context *context);
 void blo_staging_release(blo_context *context);
 /* Forgets the sources that were wanted. */
 void blo_wanted_release(blo_context *context);
+
+/* --- recordings (recording.c) --- */
+
+/* Whether CONTEXT can record, and may. Errors: ARGUMENT, UNSUPPORTED. */
+blo_status blo_recordings_open(blo_context *context, blo_replay replay, bool profile);
+/* Sets the fact that loops are replayed, by what was asked for and what tuning measured. */
+void blo_recordings_decide(blo_context *context);
+/* Memory is about to be given back to the device that recordings may use: they are as if never made. */
+void blo_recordings_drop(blo_context *context);
+blo_status blo_recording_launch(blo_recording *recording, const blo_kernel *kernel, int dimensions,
+                                const size_t *global, const size_t *local);
 
 /* --- the profile (profile.c) --- */
 /* Rows that every profile has. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 static void release_memory(blo_buffer *buffer) {
+    blo_recordings_drop(buffer->context);
     clReleaseMemObject(buffer->memory);
     buffer->context->counters.current_device_bytes -= buffer->capacity;
     free(buffer);
@@ -91,7 +92,7 @@ blo_status blo_buffer_create(blo_context *context, size_t bytes, blo_buffer **re
         return status;
     buffer->bytes = bytes;
     buffer->references = 1;
-    buffer->serial = ++context->next_serial;
+    buffer->serial = blo_context_next_serial(context);
     buffer->next = NULL;
     *result = buffer;
     return BLO_OK;

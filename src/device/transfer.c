@@ -2,6 +2,7 @@
  * need not wait. */
 #include "opencl.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,7 @@ static void note(blo_context *context, int row, size_t bytes, cl_event event) {
 }
 
 blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes, const void *source) {
+    assert(!context->recording);
     if (bytes == 0)
         return BLO_OK;
     bool wait = bytes > STAGED_BYTES || context->staged_bytes > STAGED_BYTES - bytes;
@@ -127,6 +129,7 @@ blo_status blo_buffer_write(blo_context *context, blo_buffer *buffer, size_t off
 }
 
 blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_t offset, size_t bytes, void *target) {
+    assert(!context->recording);
     if (bytes == 0)
         return BLO_OK;
     cl_uint flag = 0;
@@ -146,6 +149,7 @@ blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_
 
 blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_t source_offset, blo_buffer *target,
                            size_t target_offset, size_t bytes) {
+    assert(!context->recording);
     if (bytes == 0)
         return BLO_OK;
     cl_event event, *timed = blo_profile_event(context, &event);
@@ -158,6 +162,7 @@ blo_status blo_buffer_copy(blo_context *context, const blo_buffer *source, size_
 }
 
 blo_status blo_buffer_zero(blo_context *context, blo_buffer *buffer, size_t offset, size_t bytes) {
+    assert(!context->recording);
     const cl_uchar zero = 0;
     if (bytes == 0)
         return BLO_OK;

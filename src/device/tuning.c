@@ -1,6 +1,8 @@
 /* What tuning found, on disk: one JSON file in the cache folder for all devices. Knows which values are possible, not
  * what they are good for.
- *   {"version": 1, "devices": [{"device": …, "driver": …, "float": {"rows": …, "vectors": …, "vector": …, …}, …}]} */
+ *   {"version": 1, "devices": [{"device": …, "driver": …, "float": {"rows": …, "vectors": …, "vector": …, …}, …,
+ *                               "launch": {"queued_seconds": …, "replayed_seconds": …}}]}
+ * What an entry lacks was not measured; what else it holds is left as it is. */
 #include "blo_config.h"
 #include "opencl.h"
 
@@ -68,28 +70,42 @@ static blo_tile read_tile(const json_t *object, blo_dtype dtype) {
     return possible ? tile : (blo_tile){0};
 }
 
+/* Seconds that a launch can take; else 0: not measured. */
+static double seconds_of(const json_t *object, const char *key) {
+    double value = json_number_value(json_object_get(object, key));
+    return value > 0 && value < 1 ? value : 0;
+}
+
+static void read_launch(const json_t *object, blo_device_facts *facts) {
+    double queued = seconds_of(object, "queued_seconds"), replayed = seconds_of(object, "replayed_seconds");
+    bool both = queued > 0 && replayed > 0;
+    facts->queued_seconds = both ? queued : 0;
+    facts->replayed_seconds = both ? replayed : 0;
+}
+
 void blo_tuning_read(blo_context *context) {
     json_t *root = load(context);
     const json_t *entry = entry_of(context, root);
     for (int dtype = BLO_FLOAT; dtype <= BLO_DOUBLE; dtype++)
         context->facts.tiles[dtype] =
             read_tile(json_object_get(entry, blo_dtype_name((blo_dtype)dtype)), (blo_dtype)dtype);
+    read_launch(json_object_get(entry, "launch"), &context->facts);
     json_decref(root);
 }
 
-/* ROOT with the tile in it; false: no memory. */
-static bool add_tile(const blo_context *context, json_t *root, blo_dtype dtype, const blo_tile *tile) {
+/* ROOT with OBJECT, which is taken, as KEY of this device; false: no memory. */
+static bool add(const blo_context *context, json_t *root, const char *key, json_t *object) {
     char driver[256];
     json_t *entry = entry_of(context, root);
     driver_of(context, driver);
     if (!entry) {
         entry = json_pack("{s:s, s:s}", "device", context->facts.name, "driver", driver);
-        if (json_array_append_new(json_object_get(root, "devices"), entry) != 0)
+        if (json_array_append_new(json_object_get(root, "devices"), entry) != 0) {
+            json_decref(object);
             return false;
+        }
     }
-    json_t *object = json_pack("{s:i, s:i, s:i, s:f}", "rows", tile->rows, "vectors", tile->vectors, "vector",
-                               tile->vector, "flops_per_second", tile->flops_per_second);
-    return json_object_set_new(entry, blo_dtype_name(dtype), object) == 0;
+    return json_object_set_new(entry, key, object) == 0;
 }
 
 static blo_status save(blo_context *context, const json_t *root) {
@@ -105,14 +121,29 @@ static blo_status save(blo_context *context, const json_t *root) {
     return blo_fail(context, BLO_ERROR_FILE, "\"%s\" cannot be written", path);
 }
 
-blo_status blo_tuning_keep(blo_context *context, blo_dtype dtype, const blo_tile *tile) {
+/* OBJECT is taken; NULL: no memory. */
+static blo_status keep(blo_context *context, const char *key, json_t *object) {
     json_t *root = load(context);
-    blo_status status = root && add_tile(context, root, dtype, tile)
+    blo_status status = add(context, root, key, object)
                             ? save(context, root)
                             : blo_fail(context, BLO_ERROR_MEMORY, "no host memory to keep what tuning found");
     json_decref(root);
-    context->facts.tiles[dtype] = *tile;
     return status;
+}
+
+blo_status blo_tuning_keep(blo_context *context, blo_dtype dtype, const blo_tile *tile) {
+    context->facts.tiles[dtype] = *tile;
+    return keep(context, blo_dtype_name(dtype),
+                json_pack("{s:i, s:i, s:i, s:f}", "rows", tile->rows, "vectors", tile->vectors, "vector", tile->vector,
+                          "flops_per_second", tile->flops_per_second));
+}
+
+blo_status blo_tuning_keep_replay(blo_context *context, double queued_seconds, double replayed_seconds) {
+    context->facts.queued_seconds = queued_seconds;
+    context->facts.replayed_seconds = replayed_seconds;
+    blo_recordings_decide(context);
+    return keep(context, "launch",
+                json_pack("{s:f, s:f}", "queued_seconds", queued_seconds, "replayed_seconds", replayed_seconds));
 }
 
 blo_status blo_tuning_possible(blo_context *context) {
@@ -131,6 +162,11 @@ blo_status blo_tuning_possible(blo_context *context) {
 
 blo_status blo_tuning_keep(blo_context *context, blo_dtype dtype, const blo_tile *tile) {
     (void)dtype, (void)tile;
+    return blo_tuning_possible(context);
+}
+
+blo_status blo_tuning_keep_replay(blo_context *context, double queued_seconds, double replayed_seconds) {
+    (void)queued_seconds, (void)replayed_seconds;
     return blo_tuning_possible(context);
 }
 #endif

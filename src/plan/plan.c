@@ -18,6 +18,7 @@ struct blo_plan {
     blo_store *store; /* of what depends on fixed inputs only; NULL: not prepared yet */
     uint64_t stamp;   /* of the contents of KEPT */
     bool built;       /* has its kernels, with what is bound for good */
+    uint64_t serial;  /* see blo_plan_serial() */
 };
 
 /* --- what the passes share --- */
@@ -249,6 +250,7 @@ blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs,
     if (!plan)
         return blo_fail(context, BLO_ERROR_MEMORY, "no host memory for a plan");
     plan->context = context;
+    plan->serial = blo_context_next_serial(context);
     status = blo_lower(&lowering);
     if (status == BLO_OK)
         status = describe_ends(plan, &lowering);
@@ -287,7 +289,15 @@ blo_status blo_plan_create(blo_context *context, int n, blo_node *const *outputs
     return status;
 }
 
+/* Its launches read other arrays than before, if any of those it keeps is stored, or was. */
+static void renew_serial(blo_plan *plan) {
+    for (int i = 0; i < plan->n_arrays; i++)
+        if (plan->arrays[i].stored)
+            plan->serial = blo_context_next_serial(plan->context);
+}
+
 static void release_stored(blo_plan *plan) {
+    renew_serial(plan);
     for (int i = 0; plan->store && i < plan->n_arrays; i++) {
         blo_store_release(plan->store, plan->arrays[i].stored);
         plan->arrays[i].stored = NULL;
@@ -329,6 +339,17 @@ uint64_t blo_plan_output_bytes(const blo_plan *plan, int index) {
 
 int blo_plan_launches(const blo_plan *plan) {
     return plan->n_steps;
+}
+
+bool blo_plan_calls_library(const blo_plan *plan) {
+    for (int i = 0; i < plan->n_steps; i++)
+        if (!plan->steps[i].text)
+            return true;
+    return false;
+}
+
+uint64_t blo_plan_serial(const blo_plan *plan) {
+    return plan->serial;
 }
 
 uint64_t blo_plan_scratch_bytes(const blo_plan *plan) {
@@ -460,6 +481,7 @@ blo_status blo_plan_prepare(blo_plan *plan, blo_store *store, const blo_place *i
     for (int s = 0; s < plan->n_steps && status == BLO_OK; s++)
         if (plan->steps[s].fixed)
             status = store_step(plan, &plan->steps[s], inputs, stamp, budget);
+    renew_serial(plan);
     if (status != BLO_OK) /* half of it is there: each run computes it */
         release_stored(plan);
     return status;

@@ -39,6 +39,11 @@ bool blo_plan_uses_input(const blo_plan *plan, int index); /* false: never read 
 int blo_plan_outputs(const blo_plan *plan);
 uint64_t blo_plan_output_bytes(const blo_plan *plan, int index);
 int blo_plan_launches(const blo_plan *plan);
+bool blo_plan_calls_library(const blo_plan *plan); /* some launch is not one of a kernel of the library's own */
+
+/* Another number for every plan of a context, and a new one whenever blo_plan_prepare() has it read other arrays: with
+ * the same number, inputs, outputs and scratch its launches are the same. */
+uint64_t blo_plan_serial(const blo_plan *plan);
 
 /* Bytes of scratch the plan needs while it runs; plans that run one after another may share one. */
 uint64_t blo_plan_scratch_bytes(const blo_plan *plan);

@@ -97,7 +97,8 @@ static blo_status allocate_host(blo_loop *loop, const blo_loop_layout *layout) {
     loop->kept_steps = calloc((size_t)layout->n_levels + 1, sizeof *loop->kept_steps);
     loop->live = calloc(states, sizeof *loop->live);
     loop->live_steps = calloc(states, sizeof *loop->live_steps);
-    bool made = loop->carry_offsets && loop->keeps && loop->kept_steps && loop->live && loop->live_steps;
+    loop->used = calloc((size_t)layout->n_levels + 1, sizeof *loop->used);
+    bool made = loop->carry_offsets && loop->keeps && loop->kept_steps && loop->live && loop->live_steps && loop->used;
     if (made && loop->split.thinned)
         made = blo_checkpoints_create(layout->steps, loop->split.slots - layout->last_stays, loop->split.longest,
                                       &loop->checkpoints);
@@ -188,6 +189,7 @@ fail:
 void blo_loop_destroy(blo_loop *loop) {
     if (!loop)
         return;
+    blo_recording_release(loop->recording);
     blo_slots_free(&loop->slots);
     for (int i = 0; loop->keeps && i < loop->n_levels; i++)
         blo_slots_free(&loop->keeps[i]);
@@ -202,6 +204,8 @@ void blo_loop_destroy(blo_loop *loop) {
     free(loop->carry_offsets);
     free(loop->live);
     free(loop->live_steps);
+    free(loop->used);
+    free(loop->bindings);
     free(loop->inputs);
     free(loop->outputs);
     free(loop);

@@ -29,6 +29,12 @@ struct blo_loop {
     int rewound;             /* SWEEP has come down to this state, which still has its slot; -1: none */
     blo_loop_visit visit;    /* NULL: none */
     void *visitor;
+    blo_recording *recording; /* of a run, NULL: none */
+    bool records, replays;    /* the run under way goes into it; is replayed from it: nothing is queued else */
+    bool *used;               /* [n_levels + 1] */
+    uint64_t *bindings;       /* what tells the last run from others */
+    int n_bindings, bindings_capacity;
+    bool same; /* so far, the run under way has the bindings of the one before */
     int n_places;
     blo_place *inputs, *outputs;
     blo_loop_report report;
@@ -38,6 +44,13 @@ struct blo_loop {
 static inline int blo_loop_run_level(const blo_loop *loop, int k) {
     return loop->split.full_levels + (k < loop->split.more_steps);
 }
+
+/* --- replay.c --- */
+
+/* Before a run and after it, whatever its STATUS was. In between it is queued as ever; where REPLAYS is set, only its
+ * bookkeeping is done. */
+blo_status blo_loop_replay_begin(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every);
+blo_status blo_loop_replay_end(blo_loop *loop, blo_status status);
 
 /* --- run.c --- */
 

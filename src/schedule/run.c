@@ -63,6 +63,8 @@ static void place_inputs(blo_loop *loop, const blo_stage *stage, int slot, int n
 
 blo_status blo_loop_queue(blo_loop *loop, const blo_stage *stage, int slot, int number, int row) {
     blo_status status = BLO_OK;
+    if (loop->replays)
+        return BLO_OK;
     for (int turn = 0; status == BLO_OK && (turn == 0 || turn < stage->turns); turn++) {
         if (!stage->ends || stage->ends[turn] > row) {
             place_inputs(loop, stage, slot, number, row, turn);
@@ -129,6 +131,8 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage 
         status = blo_loop_reserve_one(loop, observe);
     blo_loop_begin(loop, 0);
     loop->begun = false;
+    if (status == BLO_OK)
+        status = blo_loop_replay_begin(loop, steps, observe, every);
     for (int k = 0; k < loop->steps && status == BLO_OK; k++) {
         blo_slots_take(&loop->slots, k + 1);
         status = visit(loop, k);
@@ -144,6 +148,7 @@ blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage 
     }
     if (status == BLO_OK)
         status = visit(loop, loop->steps);
+    status = blo_loop_replay_end(loop, status);
     loop->ran = status == BLO_OK;
     loop->every = every;
     loop->any_observed = observe != NULL;

@@ -82,7 +82,9 @@ blo_place blo_loop_begin(blo_loop *loop, int i);
 
 /* Queues T steps, and the observation of every new state (OBSERVE NULL: none; EVERY false: only of s_T). Outputs of
  * STEPS (by level) are the n_state new arrays, then what is kept; the one of OBSERVE is o_k [n_observed]. Never waits.
- * Where not all states fit, those that checkpoint.h names are kept. */
+ * Where not all states fit, those that checkpoint.h names are kept. Where the context replays, a run that is bound to
+ * the same as the one before, whatever the arrays hold, is queued with one call; not where it calls a library, is
+ * visited, or has thousands of launches. */
 blo_status blo_loop_run(blo_loop *loop, const blo_stage *steps, const blo_stage *observe, bool every);
 
 /* While later runs are queued, VISIT(USER, k, places of s_k [n_state]) is called for k = 0 ... T, when s_k and its

@@ -70,6 +70,56 @@ START_TEST(a_kept_tile_comes_back) {
 }
 END_TEST
 
+/* A launch's seconds, queued and replayed. */
+static void keep_launch(double queued, double replayed) {
+    blo_context *context = open_context();
+    ck_assert_msg(blo_tuning_keep_replay(context, queued, replayed) == BLO_OK, "%s", blo_context_error(context));
+    blo_context_destroy(context);
+}
+
+static void check_launch(double queued, double replayed) {
+    blo_context *context = open_context();
+    const blo_device_facts *facts = blo_context_facts(context);
+    ck_assert_double_eq_tol(facts->queued_seconds, queued, 1e-12 + 1e-5 * queued); /* six digits are kept */
+    ck_assert_double_eq_tol(facts->replayed_seconds, replayed, 1e-12 + 1e-5 * replayed);
+    blo_context_destroy(context);
+}
+
+START_TEST(kept_seconds_of_a_launch_come_back_beside_the_tiles) {
+    keep(BLO_FLOAT, 7);
+    check_launch(0, 0); /* as in a file from before there were any */
+    keep_launch(2e-6, 1e-6);
+    check_launch(2e-6, 1e-6);
+    keep(BLO_FLOAT, 9);
+    check_launch(2e-6, 1e-6);
+    ck_assert_int_eq(tile_of(BLO_FLOAT).rows, 9);
+    char *text = read_file();
+    replace(text, "replayed_seconds", "reployed_seconds"); /* one alone is nothing */
+    write_file(text, strlen(text));
+    check_launch(0, 0);
+    free(text);
+    keep_launch(-1, 1e-6);
+    check_launch(0, 0);
+    remove(path);
+}
+END_TEST
+
+START_TEST(what_a_launch_costs_is_measured_and_kept) {
+    double queued = 0, replayed = 0;
+    blo_context *context = open_context();
+    blo_status status = blo_context_tune_replay(context, &queued, &replayed);
+    if (status != BLO_ERROR_UNSUPPORTED) { /* the device may not record */
+        ck_assert_msg(status == BLO_OK, "%s", blo_context_error(context));
+        ck_assert_double_gt(queued, 0);
+        ck_assert_double_gt(replayed, 0);
+        ck_assert(blo_context_facts(context)->replays == (replayed < 0.9 * queued));
+        check_launch(queued, replayed);
+    }
+    blo_context_destroy(context);
+    remove(path);
+}
+END_TEST
+
 START_TEST(other_devices_keep_theirs) {
     keep(BLO_FLOAT, 7);
     char *text = read_file();
@@ -117,6 +167,7 @@ START_TEST(a_cut_file_is_ignored_and_replaced) {
 END_TEST
 
 int main(void) {
+    unsetenv("CLBILEVEL_REPLAY");
     if (!mkdtemp(folder))
         return 1;
     snprintf(path, sizeof path, "%s/tuning.json", folder);
@@ -124,6 +175,8 @@ int main(void) {
     TCase *files = tcase_create("files");
     tcase_set_timeout(files, 120);
     tcase_add_test(files, a_kept_tile_comes_back);
+    tcase_add_test(files, kept_seconds_of_a_launch_come_back_beside_the_tiles);
+    tcase_add_test(files, what_a_launch_costs_is_measured_and_kept);
     tcase_add_test(files, other_devices_keep_theirs);
     tcase_add_test(files, what_cannot_be_is_ignored);
     tcase_add_test(files, a_cut_file_is_ignored_and_replaced);

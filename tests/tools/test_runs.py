@@ -101,6 +101,17 @@ class HyperCleaning(ToolTest):
         other = self.run_small("--seed", 1)
         self.assertNotEqual(rows[-1]["upper_loss"], self.read_metrics(other)[-1]["upper_loss"])
 
+    def test_replayed_loops_give_the_same_bits(self):
+        first = self.run_small("--replay", "off")
+        x = self.read_npy(first, "weights.npy")
+        self.assertEqual(x, self.read_npy(self.run_small("--replay", "auto"), "weights.npy"))
+        done = self.run_tool("hyper-cleaning", *SMALL, "--replay", "on", "--output", self.path("on"))
+        if done.returncode == 0:
+            self.check_folder(self.path("on"))
+            self.assertEqual(x, self.read_npy(self.path("on"), "weights.npy"))
+        else:  # the device cannot, and says so
+            self.assertIn("cl_khr_command_buffer", done.stderr)
+
     def test_a_run_of_its_own_images_as_npy(self):
         built_in = self.run_small()
         run = self.path("again")
