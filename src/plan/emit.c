@@ -365,6 +365,31 @@ static const blo_value *elementwise(blo_emitter *emitter, const blo_node *node, 
     return value;
 }
 
+/* Does a product's kernel read the array NODE row by row, each lane its own? Then whole rows are turned at once, since
+ * the elements of a column lie apart. */
+static bool is_read_in_rows(const blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
+    enum { LONGEST = 64 };
+    if (!emitter->carried || node->rank < 2 || node->shape[0] != emitter->carried->shape[0] ||
+        emitter->lowering->facts[node->id].parts > 1 || index[0]->kind != BLO_INDEX_NAME || index[0]->stride != 1)
+        return false;
+    for (int i = 1; i < node->rank; i++)
+        if (blo_index_is_wide(index[i]))
+            return false;
+    const int64_t length = node->count / node->shape[0];
+    return length >= BLO_TURNED_ROW && length <= LONGEST;
+}
+
+static void load_rows(blo_emitter *emitter, const blo_node *node) {
+    const int p = blo_emit_array(emitter, blo_lower_node_array(emitter->lowering, node), false);
+    const char *type = blo_emit_type(emitter, node->dtype, true);
+    const int64_t length = node->count / node->shape[0];
+    emitter->uses.rows[node->dtype] = true;
+    emitter->in_rows[node->id] = true;
+    blo_text_add(blo_emit_text(emitter, 0),
+                 "%s row%d[%" PRId64 "];\nblo_load_rows_%s(p%d + o%d + g * %" PRId64 "u, row%d, %" PRId64 "u, rest);\n",
+                 type, node->id, length, type, p, p, length, node->id, length);
+}
+
 /* An element of what the kernel holds of the lanes' own rows: the product's tile, or an earlier rider's root. */
 static const blo_value *carried(blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
     char expression[64];
@@ -393,8 +418,12 @@ const blo_value *blo_emit_value(blo_emitter *emitter, const blo_node *node, cons
     if (node == emitter->carried || emitter->in_rows[node->id])
         return carried(emitter, node, index);
     const blo_node_facts *facts = &emitter->lowering->facts[node->id];
-    if (node->op == BLO_OP_INPUT || (facts->root && (facts->group != emitter->group || emitter->group < 0)))
-        return load(emitter, node, index);
+    if (node->op == BLO_OP_INPUT || (facts->root && (facts->group != emitter->group || emitter->group < 0))) {
+        if (!is_read_in_rows(emitter, node, index))
+            return load(emitter, node, index);
+        load_rows(emitter, node);
+        return carried(emitter, node, index);
+    }
     switch (node->op) {
     case BLO_OP_CONST: return blo_emit_constant(emitter, node, index, node->attr.value);
     case BLO_OP_IOTA: return blo_emit_iota(emitter, node, index);

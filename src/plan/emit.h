@@ -21,7 +21,7 @@ typedef struct blo_emitter {
     blo_lowering *lowering;
     int group; /* its roots are evaluated, not loaded */
     blo_indices indices;
-    bool *in_rows; /* [nodes] roots that "row{id}" holds, element after element of the lanes' rows */
+    bool *in_rows; /* [nodes] roots and inputs that "row{id}" holds, element after element of the lanes' rows */
     const blo_node
         *carried; /* a product [rows, n]: tile[j * VN + v] holds its column j in the lanes' rows; NULL: none */
     int n_values;
@@ -57,6 +57,8 @@ const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, c
 /* The parameter number of an array, made at first use. */
 int blo_emit_array(blo_emitter *emitter, int array, bool written);
 
+/* Rows shorter than this are not worth turning. */
+enum { BLO_TURNED_ROW = 4 };
 /* Into the body of a product's kernel, in rows "g", "lane": the roots of RIDER, kept in the item as "row{id}" for the
  * riders after it, and stored where they are wanted; or the product itself as an array. */
 void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, int64_t rows);

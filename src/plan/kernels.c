@@ -218,6 +218,16 @@ static void emit_roots(blo_emitter *emitter, const blo_group *group, const blo_d
     close_row(emitter, &loop);
 }
 
+/* The same for the lanes' own rows, of LENGTH elements each, which ROWS holds STEP apart. */
+static void emit_rows_result(blo_emitter *emitter, const blo_node *node, const char *rows, const char *step,
+                             int64_t length) {
+    const int p = blo_emit_array(emitter, blo_lower_node_array(emitter->lowering, node), true);
+    emitter->uses.rows[node->dtype] = true;
+    blo_text_add(blo_emit_text(emitter, 0),
+                 "blo_store_rows_%s(p%d + o%d + g * %" PRId64 "u, %s, %s, %" PRId64 "u, rest);\n",
+                 blo_emit_type(emitter, node->dtype, true), p, p, length, rows, step, length);
+}
+
 void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, int64_t rows) {
     const blo_domain over = {.outer = 1, .extent = rows};
     const blo_graph *graph = emitter->lowering->graph;
@@ -229,6 +239,7 @@ void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, i
                      first->count / rows);
     const row_loop loop = open_row(emitter, first->count / rows, first->rank > 1);
     const blo_index *linear = element_index(emitter, first, &over, 1, &loop, at);
+    const bool turned = loop.length >= BLO_TURNED_ROW;
     for (int i = 0; i < rider->n_roots; i++) {
         const blo_node *root = blo_graph_node(graph, rider->roots[i]);
         const blo_value *value = blo_emit_value(emitter, root, at);
@@ -237,15 +248,25 @@ void blo_emit_rider(blo_emitter *emitter, const blo_group *rider, int product, i
         if (value)
             blo_text_add(blo_emit_text(emitter, loop.scope), "row%d[%s] = %s;\n", root->id, loop.name,
                          blo_emit_widened(emitter, value, widened));
-        if (value && blo_root_is_wanted(emitter->lowering, root->id, product))
+        if (value && !turned && blo_root_is_wanted(emitter->lowering, root->id, product))
             blo_emit_result(emitter, root, value, linear, loop.scope);
     }
     close_row(emitter, &loop);
-    for (int i = 0; i < rider->n_roots; i++)
-        emitter->in_rows[rider->roots[i]] = true;
+    for (int i = 0; i < rider->n_roots; i++) {
+        const blo_node *root = blo_graph_node(graph, rider->roots[i]);
+        char name[24];
+        snprintf(name, sizeof name, "row%d", root->id);
+        if (turned && blo_root_is_wanted(emitter->lowering, root->id, product))
+            emit_rows_result(emitter, root, name, "1", loop.length);
+        emitter->in_rows[root->id] = true;
+    }
 }
 
 void blo_emit_whole(blo_emitter *emitter, const blo_node *carrier) {
+    if (carrier->shape[1] >= BLO_TURNED_ROW) {
+        emit_rows_result(emitter, carrier, "tile + v", "VN", carrier->shape[1]);
+        return;
+    }
     blo_indices *indices = &emitter->indices;
     const row_loop loop = open_row(emitter, carrier->shape[1], true);
     const blo_index *row = blo_index_lane(indices, "g", carrier->shape[0], 0);

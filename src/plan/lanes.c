@@ -121,6 +121,16 @@ static void add_memory(blo_text *text, blo_dtype dtype, int width) {
                  blo_cl_lanes);
 }
 
+static void add_rows(blo_text *text, blo_dtype dtype, int width) {
+    const char *vector = blo_lanes_type(dtype, width);
+    blo_text_add(text,
+                 "#ifndef BLO_ROWS_%s\n#define BLO_ROWS_%s\n#define T %s\n#define V %s\n#define W %d\n"
+                 "#define NAME_load_rows blo_load_rows_%s\n#define NAME_store_rows blo_store_rows_%s\n",
+                 vector, vector, blo_type_name(dtype), vector, width, vector, vector);
+    blo_text_add(text, "%s%s#undef T\n#undef V\n#undef W\n#undef NAME_load_rows\n#undef NAME_store_rows\n#endif\n",
+                 blo_cl_turn, blo_cl_rows);
+}
+
 void blo_helpers_text(const blo_helpers *helpers, int width, blo_text *text) {
     if (helpers->random)
         blo_text_add(text, "%s", philox);
@@ -139,4 +149,7 @@ void blo_helpers_text(const blo_helpers *helpers, int width, blo_text *text) {
     for (int dtype = BLO_FLOAT; dtype <= BLO_UINT8; dtype++)
         if (helpers->memory[dtype])
             add_memory(text, (blo_dtype)dtype, width);
+    for (int dtype = BLO_FLOAT; dtype <= BLO_UINT8; dtype++)
+        if (helpers->rows[dtype])
+            add_rows(text, (blo_dtype)dtype, width);
 }

@@ -28,6 +28,7 @@ typedef struct blo_helpers {
     bool circular[2];  /* sin and cos of float, double */
     bool wide_circular[2];
     bool memory[4]; /* loads and stores of several lanes, by dtype */
+    bool rows[4];   /* of whole rows of an array, one row a lane */
 } blo_helpers;
 
 /* Adds the helpers' definitions, each guarded so that a program may hold it several times. */

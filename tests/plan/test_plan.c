@@ -432,6 +432,51 @@ static void run_many_outputs(blo_context *context, int kind) {
     blo_graph_destroy(graph);
 }
 
+/* A product X W [M,N] and its sum with an array Y [M,N], both stored: rows of both are turned on their way, the last of
+ * them in a vector that M does not fill. Of integers, so that it is exact. */
+static void run_turned_rows(blo_context *context, int64_t n) {
+    enum { M = 1003, K = 40, MOST = 16 };
+    static float x[M * K], w[K * MOST], y[M * MOST], product[M * MOST], sum[M * MOST];
+    const int64_t shapes[3][2] = {{M, K}, {K, n}, {M, n}};
+    const float *const values[3] = {x, w, y};
+    blo_graph *graph = NULL;
+    blo_function *function = NULL;
+    blo_tensor *in[3], *out[2];
+    blo_node *node[3];
+    for (int i = 0; i < M * K; i++)
+        x[i] = (float)(i * 7 % 11 - 5);
+    for (int i = 0; i < K * n; i++)
+        w[i] = (float)(i * 5 % 13 - 6);
+    for (int i = 0; i < M * n; i++)
+        y[i] = (float)(i % 1009);
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    for (int i = 0; i < 3; i++) {
+        node[i] = blo_graph_input(graph, "input", BLO_FLOAT, 2, shapes[i]);
+        ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2, shapes[i], values[i], &in[i]), BLO_OK);
+    }
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2, shapes[2], NULL, &out[i]), BLO_OK);
+    blo_node *outputs[2] = {blo_matmul(node[0], node[1], false, false), NULL};
+    outputs[1] = blo_add(outputs[0], node[2]);
+    ck_assert_msg(blo_function_create(context, 2, outputs, &function) == BLO_OK, "%s", blo_context_error(context));
+    ck_assert_msg(blo_function_call(function, 3, in, 2, out) == BLO_OK, "%s", blo_context_error(context));
+    ck_assert_int_eq(blo_tensor_download(out[0], product, (uint64_t)(M * n) * sizeof *product), BLO_OK);
+    ck_assert_int_eq(blo_tensor_download(out[1], sum, (uint64_t)(M * n) * sizeof *sum), BLO_OK);
+    for (int64_t at = 0; at < M * n; at++) {
+        float want = 0.0f;
+        for (int64_t k = 0; k < K; k++)
+            want += x[at / n * K + k] * w[k * n + at % n];
+        ck_assert_float_eq(product[at], want);
+        ck_assert_float_eq(sum[at], want + y[at]);
+    }
+    blo_function_destroy(function);
+    for (int i = 0; i < 3; i++)
+        blo_tensor_destroy(in[i]);
+    for (int i = 0; i < 2; i++)
+        blo_tensor_destroy(out[i]);
+    blo_graph_destroy(graph);
+}
+
 /* The least of COUNT integers of 1 and of 4 bytes, among them the ends of their ranges. */
 static void run_least_integers(blo_context *context) {
     static const uint8_t bytes[2][4] = {{0, 5, 255, 9}, {7, 200, 128, 255}};
@@ -539,6 +584,15 @@ START_TEST(products_of_one_row) {
 }
 END_TEST
 
+START_TEST(rows_of_a_narrow_product) {
+    static const int64_t columns[] = {3, 4, 5, 10, 16};
+    blo_context *context = open_device();
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
+        run_turned_rows(context, columns[i]);
+    blo_context_destroy(context);
+}
+END_TEST
+
 START_TEST(least_of_integers) {
     blo_context *context = open_device();
     run_least_integers(context);
@@ -574,6 +628,7 @@ int main(void) {
     tcase_add_test(corners, dropout_of_a_narrow_product);
     tcase_add_test(corners, long_sums_of_equal_summands);
     tcase_add_test(corners, products_of_one_row);
+    tcase_add_test(corners, rows_of_a_narrow_product);
     tcase_add_test(corners, least_of_integers);
     tcase_add_test(corners, an_outer_product_read_by_a_product);
     tcase_add_test(corners, one_node_is_very_many_outputs);
