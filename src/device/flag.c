@@ -71,23 +71,37 @@ void blo_flag_release(blo_context *context) {
     context->flag = NULL;
 }
 
-/* Arguments 6 … 11 of KERNEL: the number of the check, which is never 0, and what tells parts. */
-static blo_status bind_parts(blo_context *context, blo_kernel *kernel, const blo_flag_parts *parts) {
+static bool same_parts(const blo_flag_parts *a, const blo_flag_parts *b) {
+    return a->n == b->n && a->first == b->first && a->each == b->each && a->rows == b->rows;
+}
+
+/* Arguments 7 … 11 of the kernel for DTYPE: most checks have those of the one before. */
+static blo_status bind_parts(blo_context *context, blo_dtype dtype, const blo_flag_parts *parts) {
     static const blo_flag_parts none = {0};
+    const int which = dtype == BLO_DOUBLE;
+    blo_kernel *kernel = context->check[which];
     parts = parts ? parts : &none;
-    context->checks = context->checks == UINT32_MAX ? 1 : context->checks + 1;
+    /* any buffer will do where no row of it is read */
+    const blo_buffer *table = parts->table ? parts->table : context->flag;
     if (parts->name)
         context->part_name = parts->name;
-    blo_status status = blo_kernel_set_int(kernel, 6, (int32_t)context->checks);
-    if (status == BLO_OK)
-        status = blo_kernel_set_int(kernel, 7, parts->n);
+    if (context->bound_table[which] == blo_buffer_serial(table) && same_parts(&context->bound_parts[which], parts))
+        return BLO_OK;
+    context->bound_table[which] = 0;
+    blo_status status = blo_kernel_set_int(kernel, 7, parts->n);
     if (status == BLO_OK)
         status = blo_kernel_set_int(kernel, 8, parts->first);
     if (status == BLO_OK)
         status = blo_kernel_set_ulong(kernel, 9, parts->each);
-    if (status == BLO_OK) /* any buffer will do where no row of it is read */
-        status = blo_kernel_set_buffer(kernel, 10, parts->table ? parts->table : context->flag);
-    return status == BLO_OK ? blo_kernel_set_int(kernel, 11, parts->table ? parts->rows : 0) : status;
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(kernel, 10, table);
+    if (status == BLO_OK)
+        status = blo_kernel_set_int(kernel, 11, parts->rows);
+    if (status != BLO_OK)
+        return status;
+    context->bound_parts[which] = *parts;
+    context->bound_table[which] = blo_buffer_serial(table);
+    return BLO_OK;
 }
 
 blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
@@ -116,7 +130,10 @@ blo_status blo_flag_check_parts(blo_context *context, blo_dtype dtype, const blo
     if (status == BLO_OK)
         status = blo_kernel_set_int(*kernel, 5, (int32_t)tag);
     if (status == BLO_OK)
-        status = bind_parts(context, *kernel, parts);
+        status = bind_parts(context, dtype, parts);
+    context->checks = context->checks == UINT32_MAX ? 1 : context->checks + 1; /* never 0 */
+    if (status == BLO_OK)
+        status = blo_kernel_set_int(*kernel, 6, (int32_t)context->checks);
     if (status != BLO_OK)
         return status;
     blo_kernel_set_row(*kernel, BLO_PROFILE_CHECK);

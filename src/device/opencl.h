@@ -70,6 +70,8 @@ struct blo_context {
     int unstarted;                    /* launches since the device was last told to start */
     blo_buffer *flag;                 /* blo_flag_words */
     uint32_t checks;                  /* queued so far; goes round, without 0 */
+    blo_flag_parts bound_parts[2];    /* what the kernels of checks are bound to, ... */
+    uint64_t bound_table[2];          /* ... with this buffer's serial; 0: to nothing yet */
     const char *part_name;            /* of what the checks look at, borrowed; NULL: no check told its parts yet */
     bool flag_used;                   /* a check was queued since the flag was last known to be clear */
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
