@@ -31,7 +31,7 @@ typedef enum blo_status {
     BLO_ERROR_BUDGET,     /* the memory budget is too small; the sentence names the least that would do */
     BLO_ERROR_DEVICE,     /* an OpenCL call failed, or the device is lost */
     BLO_ERROR_BUILD,      /* an OpenCL program did not build; the sentence holds the log */
-    BLO_ERROR_NUMERIC,    /* a NaN or an infinity; the sentence names the step */
+    BLO_ERROR_NUMERIC,    /* a NaN or an infinity; the sentence names the step, and the task if there are several */
     BLO_ERROR_FILE,       /* a file is missing, damaged, contradictory or cannot be written */
     BLO_ERROR_UNSUPPORTED /* not offered by this device or build */
 } blo_status;

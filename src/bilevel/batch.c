@@ -15,6 +15,7 @@ void blo_batch_free(blo_batch *batch) {
         blo_buffer_release(batch->joined[i]);
     free(batch->joined);
     free(batch->outputs);
+    free(batch->own);
     free(batch->from);
     free(batch->to);
     free(batch);
@@ -193,7 +194,8 @@ static void declare(adjoint *a) {
         blo_node *node = a->wrt[i];
         a->given[i] = blo_program_input(program, a->is_step ? BLO_ROLE_CARRY : BLO_ROLE_CARRIED, i, "adjoint",
                                         node->dtype, node->rank, node->shape);
-        if (i < a->first || !is_shared(batch, node))
+        batch->own[i] = i < a->first || !is_shared(batch, node);
+        if (batch->own[i])
             continue;
         if (node->rank == BLO_MAX_RANK) {
             blo_graph_fail(program->graph, BLO_ERROR_SHAPE, "'%s' has %d axes, there is no room for one of tasks",
@@ -269,13 +271,17 @@ static blo_status take_adjoint(adjoint *a) {
 }
 
 blo_status blo_batch_adjoint(blo_program *program, blo_node **nodes) {
-    const blo_batch *batch = program->batch;
+    blo_batch *batch = program->batch;
     const bool is_step = program->key.kind == BLO_PROGRAM_STEP;
     const int n = is_step ? program->n_carry : program->n_output;
     const size_t pairs = (size_t)(batch->m + n), outputs = (size_t)batch->n;
     blo_node **room = calloc(2 * pairs + 2 * outputs, sizeof *room);
-    if (!room)
+    free(batch->own);
+    batch->own = calloc((size_t)n + 1, sizeof *batch->own);
+    if (!room || !batch->own) {
+        free(room);
         return BLO_ERROR_MEMORY;
+    }
     adjoint a = {.program = program,
                  .is_step = is_step,
                  .n = n,

@@ -15,6 +15,7 @@ typedef struct blo_batch {
     blo_node **outputs;    /* [n] of one task: the new state, or the value */
     blo_node **from, **to; /* [m] the inputs that differ: of one task, of all */
     blo_node *chosen;      /* int32 [tasks]: max_loss_iter */
+    bool *own;             /* of the adjoint's carries or outputs: it has an axis of tasks; NULL until there is one */
     blo_buffer **joined;   /* SCALAR: [n_output] what the adjoint writes, until it is carried on; NULL until made */
 } blo_batch;
 

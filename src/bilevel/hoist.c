@@ -326,8 +326,11 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
         status = blo_program_run(solver, program, pullback, &one, outputs);
     }
     const blo_dtype dtype = blo_model_dtype(solver->lower);
-    for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++)
-        status = blo_flag_check(solver->context, dtype, hoist->pulled[i], 0,
-                                blo_hoist_bytes(hoist, hoist->gradients[i]) / blo_dtype_size(dtype), (uint32_t)k);
+    for (int i = 0; status == BLO_OK && i < hoist->n_outputs; i++) {
+        const uint64_t each = blo_node_bytes(hoist->gradients[i]) / blo_dtype_size(dtype);
+        const blo_flag_parts tasks = {.name = "task", .n = hoist->turns, .each = each};
+        status = blo_flag_check_parts(solver->context, dtype, hoist->pulled[i], 0, (uint64_t)hoist->turns * each,
+                                      (uint32_t)k, hoist->turns > 1 ? &tasks : NULL);
+    }
     return status;
 }

@@ -118,6 +118,19 @@ static uint64_t *array_sizes(const blo_program *step) {
     return bytes;
 }
 
+/* Whether each task has a part of its own in carry I. */
+static bool in_parts(const blo_program *step, int i) {
+    return step->turns > 1 || (step->batch && step->batch->own[i]);
+}
+
+/* The same of all carries, [n_carry]; NULL: no memory. */
+static bool *carries_in_parts(const blo_program *step) {
+    bool *parts = calloc((size_t)step->n_carry + 1, sizeof *parts);
+    for (int i = 0; parts && i < step->n_carry; i++)
+        parts[i] = in_parts(step, i);
+    return parts;
+}
+
 /* Room for what TRAJECTORY has of each task. A loop of another number of tasks is given up. */
 static blo_status fit_tasks(blo_trajectory *trajectory) {
     blo_lower_solver *solver = trajectory->solver;
@@ -147,7 +160,8 @@ static bool loop_fits(const blo_trajectory *trajectory, const blo_program *step,
     for (int i = 0; fits && i < step->n_state; i++)
         fits = trajectory->array_bytes[i] == output_bytes(step, step->plan, i);
     for (int i = 0; fits && i < step->n_carry; i++)
-        fits = trajectory->array_bytes[step->n_state + i] == output_bytes(step, step->adjoint, i);
+        fits = trajectory->array_bytes[step->n_state + i] == output_bytes(step, step->adjoint, i) &&
+               trajectory->in_parts[i] == in_parts(step, i);
     return fits;
 }
 
@@ -157,14 +171,20 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
     if (loop_fits(trajectory, step, scratch_bytes))
         return BLO_OK;
     uint64_t *bytes = array_sizes(step);
-    if (!bytes)
+    bool *parts = carries_in_parts(step);
+    if (!bytes || !parts) {
+        free(bytes);
+        free(parts);
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a lower loop");
+    }
     const blo_levels *levels = step->levels;
     const size_t keeps = (size_t)levels->n * sizeof levels->bytes[0];
     blo_loop_destroy(trajectory->loop);
     trajectory->loop = NULL;
     free(trajectory->array_bytes);
     trajectory->array_bytes = bytes;
+    free(trajectory->in_parts);
+    trajectory->in_parts = parts;
     trajectory->n_state = step->n_state;
     trajectory->n_carry = step->n_carry;
     trajectory->scratch_bytes = scratch_bytes;
@@ -184,6 +204,9 @@ static blo_status fit_loop(blo_trajectory *trajectory, const blo_program *step, 
                                     .keep_bytes = levels->bytes,
                                     .step_cost = levels->step_cost,
                                     .adjoint_cost = levels->adjoint_cost,
+                                    .parts = trajectory->tasks,
+                                    .part_name = "task",
+                                    .in_parts = parts,
                                     .last_stays = true}; /* y_T can be read after x has changed */
     return blo_loop_create(solver->context, &layout, &trajectory->loop);
 }

@@ -72,6 +72,7 @@ struct blo_trajectory {
     /* what LOOP was made for */
     int n_state, n_carry;
     uint64_t *array_bytes; /* [n_state + n_carry] */
+    bool *in_parts;        /* [n_carry] each task has its own part */
     uint64_t scratch_bytes;
     int n_levels;
     uint64_t keep_bytes[BLO_MOST_LEVELS];

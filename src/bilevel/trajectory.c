@@ -45,6 +45,7 @@ void blo_trajectory_destroy(blo_trajectory *trajectory) {
     forget_all(trajectory->named, trajectory->n_named);
     forget_all(trajectory->buffers, trajectory->n_buffers);
     free(trajectory->array_bytes);
+    free(trajectory->in_parts);
     for (int level = 0; level <= BLO_MOST_LEVELS; level++) {
         free(trajectory->step_sources[level]);
         free(trajectory->adjoint_sources[level]);

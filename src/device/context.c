@@ -115,7 +115,7 @@ void blo_context_destroy(blo_context *context) {
 blo_status blo_context_finish(blo_context *context) {
     if (!context)
         return BLO_ERROR_ARGUMENT;
-    cl_uint flag = 0;
+    blo_flag_words flag = {0};
     blo_status status = blo_queue_flag_read(context, &flag);
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
@@ -124,7 +124,7 @@ blo_status blo_context_finish(blo_context *context) {
         clFinish(context->queue); /* a queued read may still write to FLAG, queued writes read what is staged */
     context->counters.waits++;
     blo_status finished = blo_check(context, code, "clFinish");
-    blo_status flagged = blo_after_wait(context, status == BLO_OK && finished == BLO_OK, flag);
+    blo_status flagged = blo_after_wait(context, status == BLO_OK && finished == BLO_OK, &flag);
     return status != BLO_OK ? status : finished != BLO_OK ? finished : flagged;
 }
 

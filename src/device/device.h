@@ -176,10 +176,24 @@ blo_status blo_clblast_gemm(blo_context *context, const blo_gemm_call *call);
 
 /* --- the flag of NaNs and infinities --- */
 /* Queues a check of COUNT elements of DTYPE at OFFSET (elements): the first failed check since the last wait is kept,
- * as the 64-bit TAG of that check. A wait that finds a flag returns NUMERIC with the sentence of blo_flag_describe's
- * callback, and clears it. */
+ * as the TAG of that check, which is not 0. A wait that finds a flag returns NUMERIC with a sentence that tells TAG as
+ * the lower step, and clears it. */
 blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
                           uint64_t count, uint32_t tag);
+/* What elements belong to, each to one of N parts or to none; the sentence tells the first part that was bad. Element I
+ * of those checked is of part FIRST + I / EACH; or, EACH is 0, a table tells: ROWS of two 64-bit numbers, bytes from
+ * the first element to where N parts follow one another, and bytes of one. The table is used up once the check is
+ * queued. */
+typedef struct blo_flag_parts {
+    const char *name; /* of one; a literal */
+    int n, first;
+    uint64_t each;
+    const blo_buffer *table;
+    int rows;
+} blo_flag_parts;
+/* The same check, which tells the part; PARTS may be NULL: it does not. */
+blo_status blo_flag_check_parts(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
+                                uint64_t count, uint32_t tag, const blo_flag_parts *parts);
 /* Wants the kernels of the checks and commits of DTYPE (blo_kernels_want()). */
 blo_status blo_flag_want(blo_context *context, blo_dtype dtype);
 /* The buffer whose first uint is 0 while nothing is flagged: kernels that commit results look at it. */

@@ -11,9 +11,9 @@ static blo_status make_flag(blo_context *context) {
     if (context->flag)
         return BLO_OK;
     blo_buffer *flag = NULL;
-    blo_status status = blo_buffer_create(context, sizeof(cl_uint), &flag);
+    blo_status status = blo_buffer_create(context, sizeof(blo_flag_words), &flag);
     if (status == BLO_OK)
-        status = blo_buffer_zero(context, flag, 0, sizeof(cl_uint));
+        status = blo_buffer_zero(context, flag, 0, sizeof(blo_flag_words));
     if (status == BLO_OK)
         context->flag = flag;
     else
@@ -23,7 +23,7 @@ static blo_status make_flag(blo_context *context) {
 
 /* The source of BODY (one of cl/'s) for DTYPE. */
 typedef struct flag_source {
-    char name[64], text[2048];
+    char name[64], text[4096];
 } flag_source;
 
 static blo_status write_source(blo_context *context, const char *what, const char *body, blo_dtype dtype,
@@ -71,8 +71,46 @@ void blo_flag_release(blo_context *context) {
     context->flag = NULL;
 }
 
+static bool same_parts(const blo_flag_parts *a, const blo_flag_parts *b) {
+    return a->n == b->n && a->first == b->first && a->each == b->each && a->rows == b->rows;
+}
+
+/* Arguments 7 … 11 of the kernel for DTYPE: most checks have those of the one before. */
+static blo_status bind_parts(blo_context *context, blo_dtype dtype, const blo_flag_parts *parts) {
+    static const blo_flag_parts none = {0};
+    const int which = dtype == BLO_DOUBLE;
+    blo_kernel *kernel = context->check[which];
+    parts = parts ? parts : &none;
+    /* any buffer will do where no row of it is read */
+    const blo_buffer *table = parts->table ? parts->table : context->flag;
+    if (parts->name)
+        context->part_name = parts->name;
+    if (context->bound_table[which] == blo_buffer_serial(table) && same_parts(&context->bound_parts[which], parts))
+        return BLO_OK;
+    context->bound_table[which] = 0;
+    blo_status status = blo_kernel_set_int(kernel, 7, parts->n);
+    if (status == BLO_OK)
+        status = blo_kernel_set_int(kernel, 8, parts->first);
+    if (status == BLO_OK)
+        status = blo_kernel_set_ulong(kernel, 9, parts->each);
+    if (status == BLO_OK)
+        status = blo_kernel_set_buffer(kernel, 10, table);
+    if (status == BLO_OK)
+        status = blo_kernel_set_int(kernel, 11, parts->rows);
+    if (status != BLO_OK)
+        return status;
+    context->bound_parts[which] = *parts;
+    context->bound_table[which] = blo_buffer_serial(table);
+    return BLO_OK;
+}
+
 blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
                           uint64_t count, uint32_t tag) {
+    return blo_flag_check_parts(context, dtype, buffer, offset, count, tag, NULL);
+}
+
+blo_status blo_flag_check_parts(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
+                                uint64_t count, uint32_t tag, const blo_flag_parts *parts) {
     if (count == 0)
         return BLO_OK;
     blo_kernel **kernel = &context->check[dtype == BLO_DOUBLE];
@@ -91,6 +129,11 @@ blo_status blo_flag_check(blo_context *context, blo_dtype dtype, const blo_buffe
         status = blo_kernel_set_buffer(*kernel, 4, context->flag);
     if (status == BLO_OK)
         status = blo_kernel_set_int(*kernel, 5, (int32_t)tag);
+    if (status == BLO_OK)
+        status = bind_parts(context, dtype, parts);
+    context->checks = context->checks == UINT32_MAX ? 1 : context->checks + 1; /* never 0 */
+    if (status == BLO_OK)
+        status = blo_kernel_set_int(*kernel, 6, (int32_t)context->checks);
     if (status != BLO_OK)
         return status;
     blo_kernel_set_row(*kernel, BLO_PROFILE_CHECK);

@@ -68,7 +68,11 @@ struct blo_context {
     blo_staging *staged, *spare; /* what queued writes read, until the next wait; and what is kept for those to come */
     size_t staged_bytes, spare_bytes;
     int unstarted;                    /* launches since the device was last told to start */
-    blo_buffer *flag;                 /* one uint, 0: nothing flagged */
+    blo_buffer *flag;                 /* blo_flag_words */
+    uint32_t checks;                  /* queued so far; goes round, without 0 */
+    blo_flag_parts bound_parts[2];    /* what the kernels of checks are bound to, ... */
+    uint64_t bound_table[2];          /* ... with this buffer's serial; 0: to nothing yet */
+    const char *part_name;            /* of what the checks look at, borrowed; NULL: no check told its parts yet */
     bool flag_used;                   /* a check was queued since the flag was last known to be clear */
     blo_kernel *check[2], *commit[2]; /* float, double; built at first use */
     blo_profile *profile;             /* NULL: nothing is profiled */
@@ -128,11 +132,16 @@ blo_status blo_queue_zeros(blo_context *context);
 /* After some launches: tells the device to start, so that it works while the host goes on queueing. */
 blo_status blo_queue_start(blo_context *context);
 
+/* What the flag holds: the tag of the first check that failed, 0: nothing is flagged; its number; ~ of the first part
+ * that was bad, 0: that is not known; of so many. */
+typedef struct blo_flag_words {
+    cl_uint tag, check, inverted_part, parts;
+} blo_flag_words;
 /* After the host has waited: frees staged memory. IS_READ: FLAG is what the flag held; else that is not known, and the
  * next wait has to ask again. */
-blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag);
+blo_status blo_after_wait(blo_context *context, bool is_read, const blo_flag_words *flag);
 /* Queues the read of the flag into FLAG if a check was queued since it was last known to be clear. */
-blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag);
+blo_status blo_queue_flag_read(blo_context *context, blo_flag_words *flag);
 void blo_flag_release(blo_context *context);
 void blo_staging_release(blo_context *context);
 /* Forgets the sources that were wanted. */

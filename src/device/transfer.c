@@ -3,6 +3,7 @@
 #include "opencl.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum {
     START_EVERY = 16         /* launches */
 };
 
-blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
+blo_status blo_queue_flag_read(blo_context *context, blo_flag_words *flag) {
     if (!context->flag_used)
         return BLO_OK;
     cl_int code = blo_fault(context);
@@ -23,7 +24,18 @@ blo_status blo_queue_flag_read(blo_context *context, cl_uint *flag) {
     return blo_check(context, code, "clEnqueueReadBuffer");
 }
 
-blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
+/* The sentence of a flag. */
+static blo_status tell_flag(blo_context *context, const blo_flag_words *flag) {
+    char which[96] = "";
+    if (flag->inverted_part)
+        snprintf(which, sizeof which, " of %s %u (of 0 ... %u)", context->part_name, (unsigned)~flag->inverted_part,
+                 (unsigned)flag->parts - 1);
+    return blo_fail(context, BLO_ERROR_NUMERIC,
+                    "a NaN or an infinity in the backward sweep%s at lower step %u; the gradients are as they were",
+                    which, (unsigned)flag->tag);
+}
+
+blo_status blo_after_wait(blo_context *context, bool is_read, const blo_flag_words *flag) {
     while (context->staged) {
         blo_staging *next = context->staged->next;
         if (context->spare_bytes + context->staged->bytes <= SPARE_BYTES) {
@@ -39,15 +51,11 @@ blo_status blo_after_wait(blo_context *context, bool is_read, cl_uint flag) {
     blo_profile_drain(context);
     if (!is_read)
         return BLO_OK;
-    blo_status cleared = flag ? blo_buffer_zero(context, context->flag, 0, sizeof flag) : BLO_OK;
+    blo_status cleared = flag->tag ? blo_buffer_zero(context, context->flag, 0, sizeof *flag) : BLO_OK;
     if (cleared != BLO_OK) /* still set, so that commits are still held back: it is told at the next wait */
         return cleared;
     context->flag_used = false;
-    if (!flag)
-        return BLO_OK;
-    return blo_fail(context, BLO_ERROR_NUMERIC,
-                    "a NaN or an infinity in the backward sweep at lower step %u; the gradients are as they were",
-                    (unsigned)flag);
+    return flag->tag ? tell_flag(context, flag) : BLO_OK;
 }
 
 void blo_staging_release(blo_context *context) {
@@ -143,7 +151,7 @@ blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_
     assert(!context->recording);
     if (bytes == 0)
         return BLO_OK;
-    cl_uint flag = 0;
+    blo_flag_words flag = {0};
     blo_status status = blo_buffer_settle(buffer);
     if (status != BLO_OK)
         return status;
@@ -157,7 +165,7 @@ blo_status blo_buffer_read(blo_context *context, const blo_buffer *buffer, size_
         clFinish(context->queue); /* a queued read may still write to FLAG, queued writes read what is staged */
     context->counters.waits++;
     blo_status read = blo_check(context, code, "clEnqueueReadBuffer");
-    blo_status flagged = blo_after_wait(context, status == BLO_OK && read == BLO_OK, flag);
+    blo_status flagged = blo_after_wait(context, status == BLO_OK && read == BLO_OK, &flag);
     return status != BLO_OK ? status : read != BLO_OK ? read : flagged;
 }
 

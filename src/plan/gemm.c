@@ -132,6 +132,16 @@ static int64_t block_of(const blo_gemm_shape *shape, const blo_gemm_choice *choi
     return ceil_div(k, ceil_div(k, K_BLOCK));
 }
 
+/* As many vectors as one has lanes are turned beside the accumulators: one per row, and of half as many registers where
+ * there are but 16 of them. */
+static void narrow_turned(const blo_device_facts *facts, blo_dtype dtype, blo_gemm_choice *choice) {
+    const bool two_registers =
+        facts->float_vector_width < WIDE_FLOATS && (size_t)choice->vector * blo_dtype_size(dtype) == VECTOR_BYTES;
+    choice->vectors = 1;
+    choice->vector /= two_registers ? 2 : 1;
+    choice->tile_n = choice->vector;
+}
+
 void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape, const blo_gemm_operand *a,
                      const blo_gemm_operand *b, blo_gemm_choice *choice) {
     const bool swapped = is_swapped(shape, a, b);
@@ -140,10 +150,8 @@ void blo_gemm_choose(const blo_device_facts *facts, const blo_gemm_shape *shape,
     *choice = (blo_gemm_choice){.swapped = swapped, .split = split_of(shape), .cores = facts->compute_units};
     choose_tile(facts, shape, m, n, choice);
     choice->column = way_of_column(shape, column, m, n, choice);
-    if (choice->column == BLO_GEMM_ALONG_K) { /* a vector of vectors is being turned beside the accumulators */
-        choice->vectors = 1;
-        choice->tile_n = choice->vector;
-    }
+    if (choice->column == BLO_GEMM_ALONG_K)
+        narrow_turned(facts, shape->dtype, choice);
     choice->evaluated = choice->column != BLO_GEMM_PACKED && !column->in_place;
     choice->bytes = column->bytes && !choice->evaluated;
     choice->local_k = local_k_of(facts, choice, shape->dtype, m);

@@ -220,7 +220,7 @@ static blo_status add_pack(blo_lowering *lowering, const blo_gemm_shape *shape, 
                            const blo_gemm_pack *pack, int array) {
     blo_operand_loads l;
     blo_text key = {0};
-    blo_status status = blo_fail(lowering->context, BLO_ERROR_MEMORY, "no host memory to plan a matrix product");
+    blo_status status = BLO_ERROR_MEMORY; /* which the product tells */
     char name[64], *text = NULL;
     if (!emit_loads(&l, lowering, operand, pack, pack->along_k || pack->tile % pack->width == 0))
         goto done;

@@ -19,12 +19,24 @@ static int observed_scalars(const blo_loop_layout *layout) {
     return layout->n_observed > 0 ? layout->n_observed : 1;
 }
 
+/* Carries that consist of parts. */
+static int carries_in_parts(const blo_loop_layout *layout) {
+    int rows = 0;
+    for (int i = 0; layout->parts > 1 && i < layout->n_carry; i++)
+        rows += layout->in_parts[i] && layout->carry_bytes[i] > 0;
+    return rows;
+}
+
+static size_t parts_table_bytes(int rows) {
+    return (size_t)rows * 2 * sizeof(uint64_t);
+}
+
 /* Bytes beside states and kept arrays. */
 static uint64_t fixed_bytes(const blo_device_facts *facts, const blo_loop_layout *layout) {
     return 2 * carry_layout(facts, layout->n_carry, layout->carry_bytes, NULL) + layout->scratch_bytes +
            (uint64_t)layout->steps *
                ((uint64_t)observed_scalars(layout) * blo_dtype_size(layout->observed) + sizeof(int32_t)) +
-           8 * facts->base_alignment;
+           parts_table_bytes(carries_in_parts(layout)) + 8 * facts->base_alignment;
 }
 
 /* How many slots for array I that steps keep. */
@@ -119,6 +131,29 @@ static blo_status allocate_carries(blo_loop *loop, const blo_loop_layout *layout
     return status;
 }
 
+/* Where the parts of carries lie, for the check of them all. */
+static blo_status make_parts(blo_loop *loop, const blo_loop_layout *layout) {
+    const int rows = carries_in_parts(layout);
+    const size_t bytes = parts_table_bytes(rows);
+    if (rows == 0)
+        return BLO_OK;
+    uint64_t *table = malloc(bytes);
+    if (!table)
+        return blo_fail(loop->context, BLO_ERROR_MEMORY, "no host memory for a loop");
+    for (int i = 0, row = 0; i < layout->n_carry; i++)
+        if (layout->in_parts[i] && layout->carry_bytes[i] > 0) {
+            table[2 * row] = loop->carry_offsets[i];
+            table[2 * row++ + 1] = layout->carry_bytes[i] / (uint64_t)layout->parts;
+        }
+    blo_status status = blo_buffer_create(loop->context, bytes, &loop->parts_table);
+    if (status == BLO_OK)
+        status = blo_buffer_write(loop->context, loop->parts_table, 0, bytes, table);
+    free(table);
+    loop->parts =
+        (blo_flag_parts){.name = layout->part_name, .n = layout->parts, .table = loop->parts_table, .rows = rows};
+    return status;
+}
+
 static blo_status allocate(blo_loop *loop, const blo_loop_layout *layout) {
     blo_context *context = loop->context;
     size_t steps = (size_t)layout->steps;
@@ -130,6 +165,8 @@ static blo_status allocate(blo_loop *loop, const blo_loop_layout *layout) {
                                       &layout->keep_bytes[i], &loop->keeps[i]);
     if (status == BLO_OK)
         status = allocate_carries(loop, layout);
+    if (status == BLO_OK)
+        status = make_parts(loop, layout);
     if (status == BLO_OK)
         status = blo_buffer_create(context, steps * (size_t)loop->n_observed * blo_dtype_size(loop->observed),
                                    &loop->values);
@@ -195,6 +232,7 @@ void blo_loop_destroy(blo_loop *loop) {
         blo_slots_free(&loop->keeps[i]);
     blo_buffer_release(loop->carry[0]);
     blo_buffer_release(loop->carry[1]);
+    blo_buffer_release(loop->parts_table);
     blo_buffer_release(loop->values);
     blo_buffer_release(loop->numbers);
     blo_buffer_release(loop->scratch);

@@ -19,6 +19,8 @@ struct blo_loop {
     int *kept_steps;             /* [n_levels] for the report */
     blo_buffer *carry[2];        /* the two sets, read and written in turn; padding between arrays is zero */
     uint64_t *carry_offsets, carry_bytes;
+    blo_buffer *parts_table;                /* NULL: no parts are told */
+    blo_flag_parts parts;                   /* of the carries */
     int now;                                /* the set that holds the carries */
     blo_buffer *values, *numbers, *scratch; /* o_1 … o_T, [n_observed] each; 0 … T as int32; scratch of the plans */
     bool begun, ran;                        /* s_0 may be written: only its slot is taken; a run was queued whole */

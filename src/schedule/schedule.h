@@ -63,6 +63,10 @@ typedef struct blo_loop_layout {
     double step_cost;            /* seconds of a step; only the ratio to what follows matters */
     const double *adjoint_cost;  /* [n_levels + 1]: seconds of the adjoint of each level */
     bool last_stays;             /* s_T outlives sweeps, in a slot of its own */
+    int parts;                   /* that some carries consist of, of equal size, one after another: the first that is
+                                    not finite is told by its number and ... */
+    const char *part_name;       /* ... this literal; 0, 1: none is told, and these two are not read */
+    const bool *in_parts;        /* [n_carry] */
 } blo_loop_layout;
 
 /* Allocates, once and for all: the carries, the observed values, the step numbers; as many state slots as the budget

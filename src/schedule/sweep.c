@@ -101,8 +101,8 @@ blo_status blo_loop_clear_carries(blo_loop *loop) {
 }
 
 blo_status blo_loop_check_carries(blo_loop *loop, blo_dtype dtype, uint32_t tag) {
-    return blo_flag_check(loop->context, dtype, loop->carry[loop->now], 0, loop->carry_bytes / blo_dtype_size(dtype),
-                          tag);
+    return blo_flag_check_parts(loop->context, dtype, loop->carry[loop->now], 0,
+                                loop->carry_bytes / blo_dtype_size(dtype), tag, &loop->parts);
 }
 
 static blo_status queue_adjoint(blo_loop *loop, const blo_stage *adjoint, int k, blo_dtype dtype) {

@@ -135,12 +135,69 @@ START_TEST(what_is_not_finite_is_told) {
 }
 END_TEST
 
+/* --- which task, and at which step --- */
+
+/* The sweep of TASKS tasks, of which those of a STEEPNESS go beyond all numbers, fails with WORDS; no gradient changes.
+ */
+static void expect_told(int tasks, bool turns, const double *steepness, const int *chosen, const char *words) {
+    static const double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}};
+    double gradients[6];
+    const int more = tasks > 1;
+    const int64_t shape[2] = {tasks, 2};
+    steep s;
+    blo_lower_solver *solver = NULL;
+    blo_trajectory *trajectory = NULL;
+    blo_iapttgm *method = NULL;
+    open_steep(&s);
+    blo_tensor *t[2] = {tensor_of(s.context, BLO_DOUBLE, 1 + more, shape + !more, data),
+                        tensor_of(s.context, BLO_DOUBLE, more, shape, steepness)};
+    MUST(s.context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s.upper, s.lower, &s.options, &solver));
+    MUST(s.context, blo_lower_solver_set_tasks(solver, tasks));
+    if (turns)
+        solver->cached = 0;
+    MUST(s.context, blo_iapttgm_create(steep_upper, NULL, s.upper, s.lower, &method));
+    MUST(s.context, blo_lower_optimize(solver, t[0], t[1], t[0], NULL, &trajectory, NULL));
+    MUST(s.context, blo_iapttgm_compute_gradients(method, t[0], NULL, trajectory, chosen, NULL));
+    MUST_FAIL(s.context, BLO_ERROR_NUMERIC, words, blo_context_finish(s.context));
+    read_steep(&s, gradients);
+    for (int i = 0; i < 6; i++)
+        ck_assert_double_eq(gradients[i], 0);
+    blo_trajectory_destroy(trajectory);
+    blo_iapttgm_destroy(method);
+    blo_lower_solver_destroy(solver);
+    blo_tensor_destroy(t[0]);
+    blo_tensor_destroy(t[1]);
+    blo_model_destroy(s.upper);
+    blo_model_destroy(s.lower);
+    blo_context_destroy(s.context);
+}
+
+/* _i: at once, in turns. */
+START_TEST(a_sweep_names_the_first_task_that_is_bad) {
+    const bool turns = _i != 0;
+    expect_told(TASKS, turns, (const double[]){0, 1, 1}, (const int[]){2, STEEP, STEEP},
+                "backward sweep of task 1 (of 0 ... 2) at lower step 12;");
+    expect_told(TASKS, turns, (const double[]){1, 0, 1}, (const int[]){STEEP, 2, STEEP},
+                "backward sweep of task 0 (of 0 ... 2) at lower step 12;");
+    /* task 0 joins later than task 2 does, which is told first */
+    expect_told(TASKS, turns, (const double[]){1, 0, 1}, (const int[]){STEEP - 2, STEEP, STEEP - 1},
+                "backward sweep of task 2 (of 0 ... 2) at lower step 11;");
+}
+END_TEST
+
+START_TEST(one_task_alone_has_no_name) {
+    expect_told(1, false, (const double[]){1}, (const int[]){STEEP}, "in the backward sweep at lower step 12;");
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("tasks that are not finite");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, a_task_that_left_spoils_nothing, 0, 2); /* at once, in turns */
     tcase_add_test(all, what_is_not_finite_is_told);
+    tcase_add_loop_test(all, a_sweep_names_the_first_task_that_is_bad, 0, 2);
+    tcase_add_test(all, one_task_alone_has_no_name);
     suite_add_tcase(suite, all);
     return run_suite(suite);
 }

@@ -116,6 +116,7 @@ void run_benches(bool json, const char *name) {
         {"h W", 5000, 10, 300, plain, plain},
         {"h^T D", 300, 10, 5000, turned, plain},
         {"D^T h", 10, 300, 5000, turned, plain},
+        {"h W, five ways", 5000, 5, 300, plain, plain},
         {"D W, hidden", 5000, 300, 10, plain, plain},
         {"D W^T, hidden", 5000, 300, 10, plain, turned},
         {"X W, hidden, bytes", 5000, 300, 784, images, plain},

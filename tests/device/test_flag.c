@@ -82,6 +82,52 @@ START_TEST(the_first_that_fails_is_told_once_and_nothing_is_committed) {
 }
 END_TEST
 
+static void expect_words(const char *words) {
+    ck_assert_int_eq(blo_context_finish(context), BLO_ERROR_NUMERIC);
+    ck_assert_msg(strstr(blo_context_error(context), words) != NULL, "\"%s\" lacks \"%s\"", blo_context_error(context),
+                  words);
+}
+
+/* Two arrays of three parts of EACH elements, of which the later has the earlier bad part; what lies between them,
+ * and what follows, is of no part. */
+static void tell_parts(blo_dtype dtype) {
+    enum { EACH = 300, PARTS = 3, SECOND = 1500 };
+    const uint64_t size = blo_dtype_size(dtype), rows[] = {0, EACH * size, SECOND * size, EACH * size};
+    blo_buffer *table = NULL, *values = make_values(dtype, (double)NAN, 2 * EACH + 7),
+               *beyond = make_values(dtype, (double)NAN, COUNT - 1);
+    MUST(blo_buffer_create(context, sizeof rows, &table));
+    MUST(blo_buffer_write(context, table, 0, sizeof rows, rows));
+    const blo_flag_parts from_table = {.name = "room", .n = PARTS, .table = table, .rows = 2},
+                         counted = {.name = "room", .n = COUNT / EACH, .each = EACH},
+                         one = {.name = "room", .n = 20, .first = 13, .each = EACH};
+    MUST(blo_flag_check_parts(context, dtype, values, 0, COUNT, 4, &from_table));
+    MUST(blo_flag_check_parts(context, dtype, values, 0, COUNT, 4, &counted)); /* of the same tag, but not the first */
+    expect_words("sweep of room 2 (of 0 ... 2) at lower step 4;");
+    MUST(blo_buffer_copy(context, beyond, (COUNT - 1) * size, values, (SECOND + EACH + 1) * size, size));
+    MUST(blo_flag_check_parts(context, dtype, values, 0, COUNT, 5, &from_table));
+    expect_words("sweep of room 1 (of 0 ... 2) at lower step 5;");
+    MUST(blo_flag_check_parts(context, dtype, beyond, 0, COUNT, 6, &from_table));
+    expect_words("sweep at lower step 6;");
+    MUST(blo_flag_check_parts(context, dtype, values, 0, COUNT, 7, &counted));
+    expect_words("sweep of room 2 (of 0 ... 9) at lower step 7;");
+    MUST(blo_flag_check_parts(context, dtype, values, 2 * EACH, EACH, 8, &one));
+    expect_words("sweep of room 13 (of 0 ... 19) at lower step 8;");
+    MUST(blo_flag_check(context, dtype, values, 0, COUNT, 9));
+    expect_words("sweep at lower step 9;");
+    blo_buffer_release(table);
+    blo_buffer_release(values);
+    blo_buffer_release(beyond);
+}
+
+START_TEST(the_first_bad_part_of_the_first_check_is_told) {
+    context = open_context();
+    tell_parts(BLO_FLOAT);
+    if (blo_context_has_double(context))
+        tell_parts(BLO_DOUBLE);
+    blo_context_destroy(context);
+}
+END_TEST
+
 /* The calls of such a wait: the flag's read, the data's (or the finish), the flag's clearing. */
 static void fail_a_wait(int call, bool finish) {
     blo_status status;
@@ -120,6 +166,7 @@ int main(void) {
     TCase *tests = tcase_create("all");
     tcase_set_timeout(tests, 300);
     tcase_add_test(tests, the_first_that_fails_is_told_once_and_nothing_is_committed);
+    tcase_add_test(tests, the_first_bad_part_of_the_first_check_is_told);
     tcase_add_test(tests, a_wait_that_fails_does_not_lose_the_flag);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);

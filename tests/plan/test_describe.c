@@ -1,7 +1,11 @@
 /* What a plan says of its launches in the profile: words, multiplications and additions, bytes; counted by hand here.
  */
 #include <check.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <clbilevel/clbilevel.h>
 
@@ -11,13 +15,18 @@
 
 static blo_context *context;
 
-static void open_context(blo_gemm gemm) {
+static void open_dumping_context(blo_gemm gemm, const char *dump_folder) {
     blo_context_options options;
     char message[1024];
     blo_context_options_default(&options);
     options.profile = true;
     options.gemm = gemm;
+    options.dump_folder = dump_folder;
     ck_assert_msg(blo_context_create(&options, &context, message, sizeof message) == BLO_OK, "%s", message);
+}
+
+static void open_context(blo_gemm gemm) {
+    open_dumping_context(gemm, NULL);
 }
 
 static blo_buffer *buffer_of(uint64_t bytes) {
@@ -69,6 +78,7 @@ static void a_product(blo_gemm gemm, const char *what) {
     blo_node *a = blo_graph_input(graph, "a", BLO_FLOAT, 2, left),
              *b = blo_graph_input(graph, "b", BLO_FLOAT, 2, right);
     run_twice(blo_matmul(a, b, false, false), "step", 2, (const uint64_t[]){M * K * 4, K * N * 4});
+    ck_assert_str_eq(blo_context_error(context), ""); /* nothing failed: there is no sentence */
     blo_profile_row row = row_with("step", what);
     ck_assert_uint_eq(row.launches, 2);
     ck_assert_double_eq(row.flops, 2.0 * 2 * M * N * K);
@@ -89,6 +99,64 @@ START_TEST(a_product_of_the_library_too) {
     blo_context_destroy(context);
     if (has)
         a_product(BLO_GEMM_CLBLAST, "matmul 100x90x70 (CLBlast)");
+}
+END_TEST
+
+/* Whether the file at PATH holds all of WORDS [n], one after another. */
+static bool holds(const char *path, int n, const char *const *words) {
+    FILE *file = fopen(path, "rb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_eq(fseek(file, 0, SEEK_END), 0);
+    const long size = ftell(file);
+    rewind(file);
+    char *text = calloc((size_t)size + 1, 1), *at = text;
+    ck_assert_uint_eq(fread(text, 1, (size_t)size, file), (size_t)size);
+    fclose(file);
+    for (int i = 0; at && i < n; i++)
+        at = strstr(at, words[i]);
+    free(text);
+    return at != NULL;
+}
+
+/* How many files of FOLDER hold WORDS; FOLDER is removed. */
+static int count_and_remove(const char *folder, int n, const char *const *words) {
+    char path[512];
+    int found = 0;
+    DIR *files = opendir(folder);
+    ck_assert_ptr_nonnull(files);
+    for (const struct dirent *file; (file = readdir(files)) != NULL;) {
+        if (file->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, file->d_name);
+        found += holds(path, n, words);
+        unlink(path);
+    }
+    closedir(files);
+    rmdir(folder);
+    return found;
+}
+
+/* A narrow product's lanes run along its long side: what rides on it reads and writes rows, which are turned in
+ * registers, not walked element by element. */
+START_TEST(rows_of_a_narrow_product_are_turned) {
+    enum { ROWS = 500, DEPTH = 80, COLUMNS = 10 };
+    static const char *const words[] = {"TURN_QUADS(x, y, z, w)", "blo_load_rows_float", "blo_store_rows_float"};
+    const int64_t left[2] = {ROWS, DEPTH}, right[2] = {DEPTH, COLUMNS}, result[2] = {ROWS, COLUMNS};
+    char folder[] = "/tmp/clbilevel_rows_XXXXXX";
+    blo_graph *graph = NULL;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    open_dumping_context(BLO_GEMM_OWN, folder);
+    const bool cpu = blo_context_facts(context)->is_cpu;
+    ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
+    blo_node *a = blo_graph_input(graph, "a", BLO_FLOAT, 2, left),
+             *b = blo_graph_input(graph, "b", BLO_FLOAT, 2, right),
+             *c = blo_graph_input(graph, "c", BLO_FLOAT, 2, result);
+    run_twice(blo_tanh(blo_add(blo_matmul(a, b, false, false), c)), "step", 3,
+              (const uint64_t[]){ROWS * DEPTH * 4, DEPTH * COLUMNS * 4, ROWS * COLUMNS * 4});
+    blo_graph_destroy(graph);
+    blo_context_destroy(context);
+    const int found = count_and_remove(folder, 3, words);
+    ck_assert_int_eq(found, cpu);
 }
 END_TEST
 
@@ -138,6 +206,7 @@ int main(void) {
     tcase_add_test(tests, a_product_is_two_m_n_k);
     tcase_add_test(tests, a_product_of_the_library_too);
     tcase_add_test(tests, elementwise_and_reductions_count_each_element_once);
+    tcase_add_test(tests, rows_of_a_narrow_product_are_turned);
     tcase_add_test(tests, a_gather_reads_the_rows_it_gives);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
