@@ -166,14 +166,18 @@ const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, c
     return blo_emit_alias(emitter, node, index, 0, false, text);
 }
 
-/* Element LINEAR of parameter P, MORE elements further on. */
+/* Element LINEAR of parameter P, MORE elements further on. Lanes beyond "rest" take what follows while the array goes on,
+ * since whole vectors are fast: no kernel reads what it writes. */
 static void load_text(const blo_emitter *emitter, const blo_node *node, int p, const char *at, const char *more,
                       const blo_index *linear, blo_text *text) {
     const char *type = blo_emit_type(emitter, node->dtype, true);
+    char left[48] = "~0u";
+    if (!emitter->full)
+        snprintf(left, sizeof left, "%" PRId64 "u - %s", node->count, at);
     if (!blo_index_is_wide(linear))
         blo_text_add(text, "p%d[o%d + %s%s]", p, p, at, more);
     else if (linear->stride == 1)
-        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, %s)", type, p, p, at, more, emitter->full ? "~0u" : "rest");
+        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, %s)", type, p, p, at, more, left);
     else
         blo_text_add(text, "blo_gather_%s(p%d + o%d%s, %s)", type, p, p, more, at);
 }
