@@ -27,8 +27,8 @@ static blo_tensor *tensor_of(blo_dtype dtype, int64_t rows, int64_t columns, con
     blo_tensor *tensor = NULL;
     for (int64_t i = 0; i < count; i++)
         floats[i] = (float)values[i];
-    MUST(context, blo_tensor_create(context, dtype, 2, shape, dtype == BLO_FLOAT ? (const void *)floats : values,
-                                    &tensor));
+    MUST(context,
+         blo_tensor_create(context, dtype, 2, shape, dtype == BLO_FLOAT ? (const void *)floats : values, &tensor));
     free(floats);
     return tensor;
 }
