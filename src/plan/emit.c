@@ -166,14 +166,18 @@ const blo_value *blo_emit_constant(blo_emitter *emitter, const blo_node *node, c
     return blo_emit_alias(emitter, node, index, 0, false, text);
 }
 
-/* Element LINEAR of parameter P, MORE elements further on. */
+/* Element LINEAR of parameter P, MORE elements further on. Lanes beyond "rest" take what follows while the array goes
+ * on, since whole vectors are fast: no kernel reads what it writes. */
 static void load_text(const blo_emitter *emitter, const blo_node *node, int p, const char *at, const char *more,
                       const blo_index *linear, blo_text *text) {
     const char *type = blo_emit_type(emitter, node->dtype, true);
+    char left[48] = "~0u";
+    if (!emitter->full)
+        snprintf(left, sizeof left, "%" PRId64 "u - %s", node->count, at);
     if (!blo_index_is_wide(linear))
         blo_text_add(text, "p%d[o%d + %s%s]", p, p, at, more);
     else if (linear->stride == 1)
-        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, %s)", type, p, p, at, more, emitter->full ? "~0u" : "rest");
+        blo_text_add(text, "blo_load_%s(p%d + o%d + %s%s, %s)", type, p, p, at, more, left);
     else
         blo_text_add(text, "blo_gather_%s(p%d + o%d%s, %s)", type, p, p, more, at);
 }
@@ -368,7 +372,6 @@ static const blo_value *elementwise(blo_emitter *emitter, const blo_node *node, 
 /* Does a product's kernel read the array NODE row by row, each lane its own? Then whole rows are turned at once, since
  * the elements of a column lie apart. */
 static bool is_read_in_rows(const blo_emitter *emitter, const blo_node *node, const blo_index *const *index) {
-    enum { LONGEST = 64 };
     if (!emitter->carried || node->rank < 2 || node->shape[0] != emitter->carried->shape[0] ||
         emitter->lowering->facts[node->id].parts > 1 || index[0]->kind != BLO_INDEX_NAME || index[0]->stride != 1)
         return false;
@@ -376,7 +379,7 @@ static bool is_read_in_rows(const blo_emitter *emitter, const blo_node *node, co
         if (blo_index_is_wide(index[i]))
             return false;
     const int64_t length = node->count / node->shape[0];
-    return length >= BLO_TURNED_ROW && length <= LONGEST;
+    return length >= BLO_TURNED_ROW && length <= BLO_LONGEST_ROW;
 }
 
 static void load_rows(blo_emitter *emitter, const blo_node *node) {

@@ -123,6 +123,8 @@ typedef enum blo_group_kind {
     BLO_GROUP_CONVOLUTION
 } blo_group_kind;
 enum { BLO_GROUP_ROOTS = 8, BLO_GROUP_RIDERS = 8 };
+/* Elements of a row that a product's kernel holds for its riders: what they write, and arrays that they read. */
+enum { BLO_LONGEST_ROW = 64 };
 typedef struct blo_group {
     blo_group_kind kind;
     int n_roots;

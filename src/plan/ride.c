@@ -7,10 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    LONGEST_ROW = 64, /* elements of a rider's row */
-    MOST_ARRAYS = 38  /* that the product's kernel may read and write for its riders */
-};
+enum { MOST_ARRAYS = 38 }; /* that the product's kernel may read and write for its riders */
 
 static bool same_but_for_ones(const blo_node *a, const blo_node *b) {
     int i = 0, j = 0;
@@ -128,7 +125,7 @@ static bool roots_fit(const boarding *b) {
     memset(b->known, 0, (size_t)b->lowering->n_nodes);
     for (int i = 0; i < group->n_roots; i++) {
         const blo_node *root = blo_graph_node(b->lowering->graph, group->roots[i]);
-        if (root->rank < 1 || root->shape[0] != b->rows || root->count / b->rows > LONGEST_ROW ||
+        if (root->rank < 1 || root->shape[0] != b->rows || root->count / b->rows > BLO_LONGEST_ROW ||
             reads(b, root) == OTHERWISE)
             return false;
     }
