@@ -15,7 +15,7 @@ static const settings defaults = {.dtype = "float"};
 #define AT(field) offsetof(settings, field)
 static const option_spec options[] = {
     {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
-     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
+     "index, part of a name, cpu or gpu; default: the first GPU, else the CPU of most cores"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double|both", "element type of the products"},
     {0}};
 #undef AT

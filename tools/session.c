@@ -12,7 +12,7 @@ const option_spec session_options[] = {
     {"memory", OPTION_BYTES, AT(memory), 0, 1e18, NULL,
      "device memory to use, in bytes, K, M or G; 0: four fifths of the device's"},
     {"device", OPTION_TEXT, AT(device), 0, 0, NULL,
-     "index, part of a name, cpu or gpu; default: the first GPU, else the first CPU"},
+     "index, part of a name, cpu or gpu; default: the first GPU, else the CPU of most cores"},
     {"dtype", OPTION_CHOICE, AT(dtype), 0, 0, "float|double", "element type of the parameters"},
     {"gemm", OPTION_CHOICE, AT(gemm), 0, 0, "auto|clblast|own", "matrix products"},
     {"replay", OPTION_CHOICE, AT(replay), 0, 0, "auto|on|off", "record the lower loop's launches once and replay them"},

@@ -12,9 +12,9 @@ extern "C" {
 
 typedef struct blo_context_options {
     const char *device;       /* index ("0"), part of a name, or "cpu", "gpu", "accelerator"; NULL: the environment's
-                                 CLBILEVEL_DEVICE, else the first GPU, else the first CPU. Small problems are many
+                                 CLBILEVEL_DEVICE, else the first GPU, else the CPU of most cores. Small problems are many
                                  times faster where launches are not handed to other threads: on PoCL's device
-                                 "basic", which the environment's POCL_DEVICES="basic pthread" offers */
+                                 "basic", which the environment's POCL_DEVICES="pthread basic" offers */
     blo_gemm gemm;            /* which matrix product; default BLO_GEMM_AUTO */
     uint64_t memory_budget;   /* bytes the pool may hold at once; default 0: four fifths of the device's memory */
     uint64_t seed;            /* of the context's random generator; default 0 */

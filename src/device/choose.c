@@ -63,6 +63,23 @@ static int first_of_type(const listing *all, cl_device_type type) {
     return -1;
 }
 
+/* Some implementations offer one CPU in several forms: the one with all its cores. The first of equals; -1: none. */
+static int widest_cpu(const listing *all) {
+    int widest = -1;
+    cl_uint most = 0;
+    for (int i = 0; i < all->n; i++) {
+        cl_uint units = 0;
+        if (!(type_of(all->devices[i]) & CL_DEVICE_TYPE_CPU))
+            continue;
+        clGetDeviceInfo(all->devices[i], CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
+        if (widest < 0 || units > most) {
+            widest = i;
+            most = units;
+        }
+    }
+    return widest;
+}
+
 /* The index that WHAT names, -1: none. */
 static int find(const listing *all, const char *what) {
     char *end;
@@ -73,7 +90,7 @@ static int find(const listing *all, const char *what) {
     if (!strcmp(what, "gpu"))
         return first_of_type(all, CL_DEVICE_TYPE_GPU);
     if (!strcmp(what, "cpu"))
-        return first_of_type(all, CL_DEVICE_TYPE_CPU);
+        return widest_cpu(all);
     if (!strcmp(what, "accelerator"))
         return first_of_type(all, CL_DEVICE_TYPE_ACCELERATOR);
     for (int i = 0; i < all->n && *what; i++) {
@@ -88,7 +105,7 @@ static int find(const listing *all, const char *what) {
 static int default_device(const listing *all) {
     int index = first_of_type(all, CL_DEVICE_TYPE_GPU);
     if (index < 0)
-        index = first_of_type(all, CL_DEVICE_TYPE_CPU);
+        index = widest_cpu(all);
     return index < 0 ? 0 : index;
 }
 

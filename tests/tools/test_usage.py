@@ -1,5 +1,7 @@
 """Wrong use of the tool: the exit status, and one sentence that names what is wrong."""
 import os
+import re
+import shutil
 import unittest
 
 from support import ToolTest, write_idx
@@ -16,6 +18,17 @@ class Usage(ToolTest):
 
     def test_devices(self):
         self.assertIn("0: ", self.succeeds("devices"))
+
+    def test_the_cpu_with_most_cores_is_the_default(self):
+        both = {"POCL_DEVICES": "basic pthread"}  # PoCL's; elsewhere there may be one device, and nothing to choose
+        listed = self.succeeds("devices", env=both)
+        names, units = re.findall(r"^\d+: (.*)$", listed, re.M), [int(n) for n in re.findall(r"^ +units +(\d+)$", listed, re.M)]
+        if "GPU" in listed or "CLBILEVEL_DEVICE" in os.environ:
+            self.skipTest("the default is no CPU's")
+        for chosen in ((), ("--device", "cpu")):
+            self.succeeds("numerical", "--steps", 3, "--iterations", 1, "--output", self.path("run"), *chosen, env=both)
+            self.assertEqual(self.read_json(self.path("run"), "result.json")["device"], names[units.index(max(units))])
+            shutil.rmtree(self.path("run"))
 
     def test_wrong_words(self):
         self.refuses(2, ["command"])
