@@ -1,6 +1,6 @@
 /* The second half of a convolution's gradient to the weight: w[O][channels][taps], the sums partial[range][tap * channels + c][O] of all
- * ranges added in order. One work-item takes W outputs of one channel, all taps: what it writes for an output lies side by side.
- * T: element. V: vector of W. */
+ * ranges added in order, which Intel's compiler would not keep by itself (src/plan/emit.h). One work-item takes W outputs of one channel,
+ * all taps: what it writes for an output lies side by side. T: element. V: vector of W. */
 __kernel void NAME(__global const T *restrict partial, const ulong partial_offset, __global T *restrict w, const ulong w_offset,
                    const ulong outputs, const ulong channels, const ulong taps, const ulong ranges) {
     const ulong c = get_global_id(0), first = get_global_id(1) * W, count = outputs * channels * taps;
@@ -17,6 +17,7 @@ __kernel void NAME(__global const T *restrict partial, const ulong partial_offse
         } else
             for (uint l = 0; l < lanes; l++) {
                 line[l] = from[l];
+#pragma clang loop vectorize(disable)
                 for (ulong z = 1; z < ranges; z++)
                     line[l] += from[z * count + l];
             }

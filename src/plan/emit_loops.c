@@ -46,7 +46,7 @@ const blo_value *blo_emit_reduced(blo_emitter *emitter, const blo_node *node, co
     const blo_index *operand[BLO_MAX_RANK];
     int64_t length = blo_reduction_length(node);
     int scope = scope_of(emitter, node->rank, index), loop = blo_emit_open(emitter, scope);
-    char variable[24], accumulator[24], header[128];
+    char variable[24], accumulator[24], header[192];
     blo_emit_name(emitter, "j", variable);
     blo_emit_name(emitter, "s", accumulator);
     blo_reduction_index(&emitter->indices, node, index, blo_index_name(&emitter->indices, variable, length, loop),
@@ -59,7 +59,8 @@ const blo_value *blo_emit_reduced(blo_emitter *emitter, const blo_node *node, co
     const bool wide = element && element->wide;
     blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_emit_type(emitter, node->dtype, wide), accumulator,
                  blo_reduction_start(node));
-    snprintf(header, sizeof header, "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable, length, variable);
+    snprintf(header, sizeof header, BLO_SUM_IN_ORDER "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable,
+             length, variable);
     blo_emit_close(emitter, loop, header, "");
     return blo_emit_alias(emitter, node, index, scope, wide, accumulator);
 }

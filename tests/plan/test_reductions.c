@@ -106,6 +106,29 @@ START_TEST(every_run_gives_the_same_bits) {
 }
 END_TEST
 
+/* On a CPU ranges of 128 are summed, then added one after the other: to the very bits of these loops, whatever the
+ * compiler would rather do in the few items that are left beside full vectors. */
+START_TEST(ranges_are_added_in_order) {
+    enum { RANGE = 128, RANGES = 40, RESULTS = 8 };
+    const shape s = {1, RANGE * RANGES, RESULTS};
+    double sums[RESULTS], maxima[RESULTS];
+    context->facts.is_cpu = true;
+    run(&s, sums, maxima);
+    for (int result = 0; result < RESULTS; result++) {
+        double total = 0.0;
+        for (int range = 0; range < RANGES; range++) {
+            double sum = 0.0;
+            for (int k = range * RANGE; k < (range + 1) * RANGE; k++) {
+                const double away = values[k * RESULTS + result] - 0.25, square = away * away;
+                sum += square;
+            }
+            total += sum;
+        }
+        ck_assert_mem_eq(&sums[result], &total, sizeof total);
+    }
+}
+END_TEST
+
 START_TEST(a_nan_is_the_maximum_wherever_it_stands) {
     const shape s = {1, LEAST, 1};
     for (int at = 0; at < LEAST; at += LEAST / 12) {
@@ -120,6 +143,6 @@ END_TEST
 
 int main(void) {
     const TTest *const tests[] = {sums_and_maxima_are_right, teams_may_be_small, every_run_gives_the_same_bits,
-                                  a_nan_is_the_maximum_wherever_it_stands};
+                                  ranges_are_added_in_order, a_nan_is_the_maximum_wherever_it_stands};
     return run_tests("reductions", setup, teardown, sizeof tests / sizeof *tests, tests);
 }
