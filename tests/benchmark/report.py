@@ -10,7 +10,7 @@ from compare import median
 from marks import all_marks, peak_kb, products_alone, ratio, seconds
 
 BENCH_PEAK = pathlib.Path(__file__).resolve().parent / "bench_peak.c"
-NAMES = {"ours": "clbilevel", "singly": "clbilevel, one task after another", "called": "clbilevel, in the calling thread (PoCL's basic device)", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
+NAMES = {"ours": "clbilevel", "singly": "clbilevel, one task after another", "called": "clbilevel, in the calling thread (PoCL's basic device)", "floats": "clbilevel, float pixels", "bytes": "clbilevel, one operand bytes", "alone": "clbilevel, one call and its wait", "higher": "PyTorch + higher", "torch": "PyTorch", "jax": "JAX, compiled",
          "numpy": "NumPy (OpenBLAS)", "hoisted": "PyTorch + higher, backbone out of the loop by hand",
          "naive": "PyTorch + higher, backbone in the loop"}
 NAMES_SHORT = {**NAMES, "hoisted": "PyTorch + higher"}  # beside a line of a plot
