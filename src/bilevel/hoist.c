@@ -330,7 +330,7 @@ blo_status blo_hoist_pull(blo_lower_solver *solver, blo_program *program, const 
         const uint64_t each = blo_node_bytes(hoist->gradients[i]) / blo_dtype_size(dtype);
         const blo_flag_parts tasks = {.name = "task", .n = hoist->turns, .each = each};
         status = blo_flag_check_parts(solver->context, dtype, hoist->pulled[i], 0, (uint64_t)hoist->turns * each,
-                                      (uint32_t)k, hoist->turns > 1 ? &tasks : NULL);
+                                      (uint32_t)k, &tasks);
     }
     return status;
 }

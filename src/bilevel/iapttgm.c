@@ -144,7 +144,7 @@ static blo_status check_start(const blo_trajectory *trajectory, const blo_progra
         const uint64_t count = elements(trajectory, blo_plan_output_bytes(objective->adjoint, slot));
         const blo_flag_parts own = {.name = "task", .n = objective->turns, .first = turn, .each = count};
         status = blo_flag_check_parts(trajectory->solver->context, dtype, trajectory->direct[i], (uint64_t)turn * count,
-                                      count, (uint32_t)k, objective->turns > 1 ? &own : NULL);
+                                      count, (uint32_t)k, &own);
     }
     return status;
 }

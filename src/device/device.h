@@ -191,7 +191,7 @@ typedef struct blo_flag_parts {
     const blo_buffer *table;
     int rows;
 } blo_flag_parts;
-/* The same check, which tells the part; PARTS may be NULL: it does not. */
+/* The same check, which tells the part; not where PARTS is NULL or of one part alone. */
 blo_status blo_flag_check_parts(blo_context *context, blo_dtype dtype, const blo_buffer *buffer, uint64_t offset,
                                 uint64_t count, uint32_t tag, const blo_flag_parts *parts);
 /* Wants the kernels of the checks and commits of DTYPE (blo_kernels_want()). */

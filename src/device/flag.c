@@ -80,7 +80,7 @@ static blo_status bind_parts(blo_context *context, blo_dtype dtype, const blo_fl
     static const blo_flag_parts none = {0};
     const int which = dtype == BLO_DOUBLE;
     blo_kernel *kernel = context->check[which];
-    parts = parts ? parts : &none;
+    parts = parts && parts->n > 1 ? parts : &none;
     /* any buffer will do where no row of it is read */
     const blo_buffer *table = parts->table ? parts->table : context->flag;
     if (parts->name)

@@ -177,7 +177,6 @@ blo_status blo_recording_launch(blo_recording *recording, const blo_kernel *kern
 blo_status blo_recording_end(blo_recording *recording) {
     blo_context *context = recording->context;
     context->recording = NULL;
-    recording->queued = false;
     cl_int code = blo_fault(context);
     if (code == CL_SUCCESS)
         code = context->recording_calls.finalize(recording->buffer);
