@@ -1,8 +1,9 @@
-/* The lower solver: options and their checks, named inputs, life. What it runs lies in optimize.c. */
+/* The lower solver: options and their checks, named inputs, life. What runs its loop lies in optimize.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lay_out.h"
 #include "small.h"
 #include "track.h"
 

@@ -163,10 +163,6 @@ bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver
 
 /* --- trajectories (trajectory.c) --- */
 blo_status blo_trajectory_new(blo_lower_solver *solver, blo_trajectory **trajectory);
-/* Programs, memory and bindings for a loop on DATA (optimize.c). *NEW_WARM: buffers for the first warm start, ended by
- * a NULL, or NULL; the caller's, whatever the status. */
-blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_data *data, blo_buffer ***new_warm);
-void blo_warm_free(blo_buffer **warm);
 void blo_watch(blo_watched *watched, blo_tensor *tensor);
 bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* that tensor, unchanged */
 /* STATE, with the sentence, unless a loop ran and nothing it read has changed. */
