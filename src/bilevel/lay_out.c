@@ -29,7 +29,7 @@ static blo_status prepare(blo_lower_solver *solver, const blo_key *key, const ch
  * for. */
 static blo_status build_plans(const blo_trajectory *trajectory) {
     const blo_levels *levels = trajectory->step->levels;
-    bool steps[BLO_MOST_LEVELS + 1], adjoints[BLO_MOST_LEVELS + 1];
+    bool used[BLO_MOST_LEVELS + 1];
     const blo_hoist *hoists[] = {trajectory->step->hoist, trajectory->observe->hoist};
     blo_plan *plans[2 * (BLO_MOST_LEVELS + 1) + 6 + BLO_TRACKER_PLANS] = {trajectory->observe->plan,
                                                                           trajectory->observe->adjoint};
@@ -40,12 +40,12 @@ static blo_status build_plans(const blo_trajectory *trajectory) {
         blo_hoist_plans(hoists[i], &plans[n], &plans[n + 1]);
         n += plans[n + 1] ? 2 : 1;
     }
-    blo_loop_levels(trajectory->loop, steps, adjoints);
+    blo_loop_levels(trajectory->loop, used);
     for (int level = 0; level <= levels->n; level++) {
-        if (steps[level])
-            plans[n++] = levels->steps[level];
-        if (adjoints[level])
-            plans[n++] = levels->adjoints[level];
+        if (!used[level])
+            continue;
+        plans[n++] = levels->steps[level];
+        plans[n++] = levels->adjoints[level];
     }
     blo_status status = blo_flag_want(trajectory->solver->context, blo_model_dtype(trajectory->solver->lower));
     for (int i = 0; status == BLO_OK && i < n; i++)

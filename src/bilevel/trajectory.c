@@ -185,7 +185,7 @@ blo_status blo_trajectory_prepare_levels(const blo_trajectory *trajectory, bool 
     blo_stage stages[BLO_MOST_LEVELS + 1];
     blo_status status = BLO_OK;
     blo_trajectory_stages(trajectory, adjoints ? NULL : stages, adjoints ? stages : NULL);
-    blo_loop_levels(trajectory->loop, adjoints ? NULL : used, adjoints ? used : NULL);
+    blo_loop_levels(trajectory->loop, used);
     for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
         if (used[level])
             status = blo_trajectory_prepare(trajectory, stages[level].plan, stages[level].sources,

@@ -97,15 +97,15 @@ static blo_status create(trial *t, uint64_t beside_fixed) {
 }
 
 static void make_stages(trial *t) {
-    bool steps[LEVELS + 1], adjoints[LEVELS + 1];
-    blo_loop_levels(t->loop, steps, adjoints);
+    bool used[LEVELS + 1];
+    blo_loop_levels(t->loop, used);
     memset(t->step, 0, sizeof t->step);
     memset(t->adjoint, 0, sizeof t->adjoint);
     for (int level = 0; level <= LEVELS; level++) { /* what is not named must not be looked at */
-        if (steps[level])
-            t->step[level] = (blo_stage){.plan = t->x->step[level], .sources = t->x->step_sources};
-        if (adjoints[level])
-            t->adjoint[level] = (blo_stage){.plan = t->x->adjoint[level], .sources = t->x->adjoint_sources};
+        if (!used[level])
+            continue;
+        t->step[level] = (blo_stage){.plan = t->x->step[level], .sources = t->x->step_sources};
+        t->adjoint[level] = (blo_stage){.plan = t->x->adjoint[level], .sources = t->x->adjoint_sources};
     }
 }
 
