@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/suite.h"
+
 #define MUST(context, call)                                                                                            \
     do {                                                                                                               \
         blo_status must_status = (call);                                                                               \
@@ -52,16 +54,7 @@ static inline double largest_of(const double *values, int n) {
     return largest;
 }
 
-/* Runs every test of SUITE; returns the exit status. */
-static inline int run_suite(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* The same of the N TESTS as the suite NAME, each between SETUP and TEARDOWN. */
+/* Runs the N TESTS as the suite NAME, each between SETUP and TEARDOWN; returns the exit status. */
 static inline int run_tests(const char *name, SFun setup, SFun teardown, int n, const TTest *const *tests) {
     Suite *suite = suite_create(name);
     TCase *all = tcase_create("all");

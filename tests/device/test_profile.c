@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
 #include "device/opencl.h"
 
 #define MUST(call) ck_assert_msg((call) == BLO_OK, "%s", blo_context_error(context))
@@ -250,10 +251,5 @@ int main(void) {
     tcase_add_test(speed, the_peak_is_measured_once);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, speed);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

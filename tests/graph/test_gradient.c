@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
 #include "graph/graph.h"
 #include "support/cases.h"
 #include "support/interpret.h"
@@ -263,10 +264,5 @@ int main(void) {
     tcase_add_test(device, the_device_computes_the_same);
     suite_add_tcase(suite, graph);
     suite_add_tcase(suite, device);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

@@ -12,6 +12,8 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "../support/suite.h"
+
 enum { ROUNDS = 7 };
 static blo_context *context;
 static uint64_t random_state = 20260303;
@@ -310,12 +312,7 @@ static int run_tests(void) {
     tcase_add_loop_test(kernels, kernels_match, 0, 2);
     tcase_add_loop_test(kernels, layers_match, 0, 2);
     suite_add_tcase(suite, kernels);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }
 
 int main(int argc, char **argv) {
