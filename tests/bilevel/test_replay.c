@@ -1,8 +1,8 @@
 /* Lower loops that are recorded and replayed: upper iterations have the same bits as those that are queued, whatever
  * changes from one to the next. */
 #include "../support.h"
+#include "../support/context.h"
 #include "bilevel/solver.h"
-#include "device/opencl.h"
 
 enum { ROWS = 60, WIDTH = 20, HIDDEN = 16, KINDS = 4, LOOP = 9, BATCH_ROWS = 10, ITERATIONS = 6, TASKS = 3 };
 enum { SMALL_BUDGET = 88000 }; /* bytes; too few for all states of the model with a hidden layer */
@@ -221,14 +221,6 @@ START_TEST(replayed_loops_have_the_bits_of_queued_ones) {
         ck_assert(queued[0].weight[0] != 0 && queued[0].x[0] != 0 && queued[0].x[0] != queued[ITERATIONS - 1].x[0]);
 }
 END_TEST
-
-/* Outside of any test: nothing is asserted. */
-static bool can_record(void) {
-    blo_context *context = NULL;
-    bool can = blo_context_create(NULL, &context, NULL, 0) != BLO_OK || context->can_record;
-    blo_context_destroy(context);
-    return can;
-}
 
 int main(void) {
     if (!can_record())
