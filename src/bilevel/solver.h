@@ -116,8 +116,6 @@ typedef struct blo_binding {
 
 void blo_solver_release(blo_lower_solver *solver);
 
-/* Form of TENSOR (NULL: absent). */
-blo_form blo_form_of(const blo_tensor *tensor, bool per_step, bool per_task);
 /* Fills KEY for the solver's present named inputs (NAMED NULL) or those of a trajectory. blo_key_free() releases it. */
 blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user, int tasks,
                         const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
