@@ -13,6 +13,7 @@
 #include <clbilevel/clbilevel.h>
 
 #include "../support/suite.h"
+#include "device/device.h"
 
 enum { ROUNDS = 7 };
 static blo_context *context;
@@ -262,12 +263,6 @@ END_TEST
 
 /* --- timing --- */
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -284,12 +279,12 @@ static void bench(int64_t images, int64_t channels, int64_t size) {
         problem t;
         open_problem(&t, g, BLO_FLOAT, false, true, 1u << form);
         for (int run = -2; run < RUNS; run++) {
-            double start = now();
+            double start = blo_seconds();
             clock_t used = clock();
             run_problem(&t, 1);
             must(blo_context_finish(context));
             if (run >= 0) {
-                seconds[run] = now() - start;
+                seconds[run] = blo_seconds() - start;
                 busy += (double)(clock() - used) / CLOCKS_PER_SEC / RUNS;
             }
         }
