@@ -8,7 +8,7 @@
 #include "track.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
-static const double cached = 8e6;
+static const double cached = 8e6; /* bytes; blo_lower_solver.cached of a new solver */
 
 void blo_lower_options_default(blo_lower_options *options) {
     if (!options)
