@@ -29,15 +29,19 @@
                       blo_context_error(context), part);                                                               \
     } while (0)
 
-static inline blo_context *open_context(uint64_t seed) {
+static inline blo_context *open_context_with(const blo_context_options *options) {
     char message[512] = "";
     blo_context *context = NULL;
+    blo_status status = blo_context_create(options, &context, message, sizeof message);
+    ck_assert_msg(status == BLO_OK, "no context: %s", message);
+    return context;
+}
+
+static inline blo_context *open_context(uint64_t seed) {
     blo_context_options options;
     blo_context_options_default(&options);
     options.seed = seed;
-    blo_status status = blo_context_create(&options, &context, message, sizeof message);
-    ck_assert_msg(status == BLO_OK, "no context: %s", message);
-    return context;
+    return open_context_with(&options);
 }
 
 /* The next of a row of numbers in [-1,1), the same for the same STATE everywhere (Knuth's linear congruence). */

@@ -113,13 +113,11 @@ static void make_solver(problem *p, int which) {
 }
 
 static void open_problem(problem *p, const variant *v, blo_replay replay) {
-    char message[512] = "";
     blo_context_options options;
     blo_optimizer_options adam, sgd;
-    *p = (problem){.v = v, .tasks = v->tasks ? v->tasks : 1};
     blo_context_options_default(&options);
     options.replay = replay;
-    ck_assert_msg(blo_context_create(&options, &p->context, message, sizeof message) == BLO_OK, "%s", message);
+    *p = (problem){.v = v, .tasks = v->tasks ? v->tasks : 1, .context = open_context_with(&options)};
     MUST(p->context, blo_model_create(p->context, BLO_DOUBLE, &p->upper));
     MUST(p->context, blo_model_create(p->context, BLO_DOUBLE, &p->lower));
     MUST(p->context, blo_model_add(p->upper, "x", 1, (const int64_t[]){ROWS / p->tasks}));

@@ -2,18 +2,12 @@
 #ifndef BLO_TESTS_PLAN_SCENE_H
 #define BLO_TESTS_PLAN_SCENE_H
 
-#include <check.h>
 #include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 
-#include <clbilevel/clbilevel.h>
-
+#include "../support.h"
 #include "device/opencl.h"
 #include "graph/graph.h"
 #include "support/interpret.h"
-#include "support/suite.h"
 
 enum { MAX_NODES = 64, MAX_OUTPUTS = 6, MAX_INPUTS = 8 };
 
@@ -60,13 +54,6 @@ static inline blo_node *row_softmax(blo_node *a) {
 }
 
 /* --- running --- */
-
-static inline blo_context *open_device(void) {
-    char message[512];
-    blo_context *context = NULL;
-    ck_assert_msg(blo_context_create(NULL, &context, message, sizeof message) == BLO_OK, "%s", message);
-    return context;
-}
 
 /* Computes the N OUTPUTS, once, of the tensors IN into those OUT. */
 static inline void compute(blo_context *context, int n_in, blo_tensor *const *in, int n, blo_node **outputs,
@@ -159,7 +146,7 @@ static inline void run_many(void (*run)(blo_context *, uint64_t), bool as_cpu) {
     const char *count = getenv("CLBILEVEL_TEST_GRAPHS"), *first = getenv("CLBILEVEL_TEST_SEED");
     int graphs = count ? atoi(count) : as_cpu ? 60 : 10;
     uint64_t seed = first ? strtoull(first, NULL, 10) : 1;
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     context->facts.is_cpu = context->facts.is_cpu && as_cpu;
     printf("seeds %" PRIu64 " to %" PRIu64 "\n", seed, seed + (uint64_t)graphs - 1);
     for (int i = 0; i < graphs; i++)

@@ -1,7 +1,5 @@
 /* Plans on the device against the plain-C interpreter: random graphs of every primitive, shapes odd, empty and
  * one-element, each compiled and run; fusion and grouping must not change what comes out. Prints its seed. */
-#include <string.h>
-
 #include "scene.h"
 
 static int64_t draw_extent(void) {
@@ -159,7 +157,7 @@ static void run_same_summands(blo_context *context) {
 }
 
 START_TEST(long_sums_of_equal_summands) {
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     run_same_summands(context);
     blo_context_destroy(context);
 }
@@ -197,7 +195,7 @@ static void run_least_integers(blo_context *context) {
 }
 
 START_TEST(least_of_integers) {
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     run_least_integers(context);
     blo_context_destroy(context);
 }
@@ -251,7 +249,7 @@ static void run_many_outputs(blo_context *context, int kind) {
 }
 
 START_TEST(one_node_is_very_many_outputs) {
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     for (int kind = 0; kind < 3; kind++)
         run_many_outputs(context, kind);
     blo_context_destroy(context);

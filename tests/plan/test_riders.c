@@ -81,7 +81,7 @@ static void run_dropout(blo_context *context) {
 }
 
 START_TEST(dropout_of_a_narrow_product) {
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     run_dropout(context);
     blo_context_destroy(context);
 }
@@ -100,7 +100,7 @@ static void run_one_row(blo_context *context) {
 }
 
 START_TEST(products_of_one_row) {
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     run_one_row(context);
     blo_context_destroy(context);
 }
@@ -148,7 +148,7 @@ static void run_turned_rows(blo_context *context, int64_t n) {
 
 START_TEST(rows_of_a_narrow_product) {
     static const int64_t columns[] = {3, 4, 5, 10, 16};
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         run_turned_rows(context, columns[i]);
     blo_context_destroy(context);
@@ -194,7 +194,7 @@ static void run_outer_product(blo_context *context) {
 }
 
 START_TEST(an_outer_product_read_by_a_product) {
-    blo_context *context = open_device();
+    blo_context *context = open_context(0);
     run_outer_product(context);
     blo_context_destroy(context);
 }
