@@ -7,9 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A program's first lines. BLO_SUM_IN_ORDER stands before the "for" of a sum by additions, whose order is part of the
+ * result. Compilers may not take it apart into partial sums, but Intel's for CPUs does, in the work-items that are left
+ * over when it has filled its vectors, unless it is told both. An operator, as it may stand inside a macro. */
 static const char preamble[] = "#pragma OPENCL FP_CONTRACT OFF\n"
                                "#if defined(cl_khr_fp64)\n"
                                "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
+                               "#endif\n"
+                               "#if defined(__INTEL_LLVM_COMPILER)\n"
+                               "#define BLO_SUM_IN_ORDER _Pragma(\"clang loop vectorize(disable) unroll(disable)\")\n"
+                               "#else\n"
+                               "#define BLO_SUM_IN_ORDER\n"
                                "#endif\n";
 
 static const blo_program_entry *find_entry(const blo_context *context, const char *name) {
