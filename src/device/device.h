@@ -18,6 +18,8 @@ blo_status blo_fail(blo_context *context, blo_status status, const char *format,
     ;
 /* The counters, to be raised by rooms above (traces, seconds_build). */
 blo_statistics *blo_context_counters(blo_context *context);
+/* Seconds of a clock that only goes forwards, since some moment. */
+double blo_seconds(void);
 
 /* --- facts of the device --- */
 typedef struct blo_device_facts {
