@@ -331,14 +331,29 @@ static blo_status combine_kernel(blo_lowering *lowering, const blo_group *group,
     return status;
 }
 
-/* What the items of the reductions like FIRST run over, LAST results of which are along the last axis. Lanes are of one
+/* Whole vectors of the results leave lanes empty that compute in vain, where lanes that go on from range to range load
+ * each array by a gather: about as dear as 3/2 operations for every lane of a vector. */
+static bool whole_vectors_pay(const blo_lowering *lowering, const blo_group *group, int width) {
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]);
+    const int64_t count = first->count, length = blo_reduction_length(first), empty = (width - count % width) % width;
+    int64_t cost = 0; /* of an element */
+    for (int i = 0; i < group->n_roots; i++) {
+        const blo_node *node = blo_graph_node(lowering->graph, group->roots[i]);
+        cost += lowering->facts[node->id].cost / (is_reduction(node) ? length : 1);
+    }
+    return 2 * count > width && 2 * cost * empty <= 3 * (int64_t)width * group->leaves * count;
+}
+
+/* What the items of the reductions of GROUP run over, LAST results of which are along the last axis. Lanes are of one
  * range where its results fill vectors, or half of one and lie together in the operand: whole vectors are loaded then,
  * and a range is the same in all lanes. Else they go on from range to range. */
-static blo_domain domain_of(const blo_node *first, const shares *s, int width, int64_t last) {
-    const blo_node *a = first->in[0];
+static blo_domain domain_of(const blo_lowering *lowering, const blo_group *group, const shares *s, int width,
+                            int64_t last) {
+    const blo_node *first = blo_graph_node(lowering->graph, group->roots[0]), *a = first->in[0];
     const bool together = last == first->count && a->rank > 0 && !(first->attr.axes >> (a->rank - 1) & 1);
     blo_domain over = {.outer = 1, .extent = s->chunks * first->count};
-    if (width > 1 && s->chunks > 1 && (first->count >= 2 * width || (together && 2 * first->count > width)))
+    if (width > 1 && s->chunks > 1 &&
+        (first->count >= 2 * width || (together && whole_vectors_pay(lowering, group, width))))
         over = (blo_domain){.outer = s->chunks, .extent = first->count, .vectors = MOST_VECTORS};
     while (over.vectors > 1 && last % blo_domain_span(&over, width) != 0)
         over.vectors /= 2;
@@ -359,7 +374,7 @@ blo_status blo_lower_reductions(blo_lowering *lowering, const blo_group *group, 
     int width = blo_domain_width(lowering, s.chunks * count);
     blo_status status = BLO_OK;
     for (bool done = false; !done; width = 1) {
-        const blo_domain over = domain_of(first, &s, width, last);
+        const blo_domain over = domain_of(lowering, group, &s, width, last);
         blo_emitter emitter;
         blo_domain_start(&emitter, lowering, index, width, &over);
         status = emit_reduce(&emitter, group, &over, &s);

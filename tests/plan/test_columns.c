@@ -134,14 +134,18 @@ START_TEST(sums_of_columns_in_double) {
 }
 END_TEST
 
-/* Does the text of the sum of [5000,columns] along AXIS, for lanes of 16, call FUNCTION? */
-static bool calls(const char *function, int columns, int axis) {
+/* Does the text of the sum of [5000,columns] along AXIS, of the exponential of the exponential… EXPONENTIALS times, for
+ * lanes of 16, call FUNCTION? */
+static bool calls(const char *function, int columns, int axis, int exponentials) {
     const int64_t shape[2] = {axis == 0 ? 5000 : columns, axis == 0 ? columns : 5000};
     blo_graph *graph = NULL;
     context->facts.is_cpu = true;
     context->facts.float_vector_width = 16;
     ck_assert_int_eq(blo_graph_create(&graph), BLO_OK);
-    blo_node *sum = blo_sum_axes(blo_graph_input(graph, "x", BLO_FLOAT, 2, shape), 1, &axis, false);
+    blo_node *summand = blo_graph_input(graph, "x", BLO_FLOAT, 2, shape);
+    for (int i = 0; i < exponentials; i++)
+        summand = blo_exp(summand);
+    blo_node *sum = blo_sum_axes(summand, 1, &axis, false);
     blo_lowering lowering = {.context = context, .n_outputs = 1, .outputs = &sum};
     MUST(context, blo_lower(&lowering));
     const char *body = strstr(lowering.steps[0].text, "__kernel"); /* its helpers are before it */
@@ -155,14 +159,26 @@ static bool calls(const char *function, int columns, int axis) {
 /* Lanes that are half empty, or of columns that lie apart, go on from range to range instead. */
 START_TEST(neighbours_are_loaded_as_vectors) {
     for (int columns = 9; columns <= MOST_COLUMNS; columns++)
-        ck_assert_msg(calls("blo_load_float16", columns, 0) && !calls("blo_gather", columns, 0), "%d columns", columns);
-    ck_assert(calls("blo_gather_float16", 7, 0));
-    ck_assert(calls("blo_gather_float16", 10, 1));
+        ck_assert_msg(calls("blo_load_float16", columns, 0, 0) && !calls("blo_gather", columns, 0, 0), "%d columns",
+                      columns);
+    ck_assert(calls("blo_gather_float16", 7, 0, 0));
+    ck_assert(calls("blo_gather_float16", 10, 1, 0));
+}
+END_TEST
+
+/* What empty lanes compute in vain is weighed against gathers. */
+START_TEST(neighbours_of_what_is_dear_fill_their_vectors) {
+    ck_assert(calls("blo_load_float16", 9, 0, 2));
+    ck_assert(calls("blo_gather_float16", 9, 0, 4));
+    ck_assert(calls("blo_load_float16", 15, 0, 4));
+    ck_assert(calls("blo_load_float16", 16, 0, 4));
+    ck_assert(calls("blo_load_float16", 17, 0, 2));
+    ck_assert(calls("blo_gather_float16", 17, 0, 4));
 }
 END_TEST
 
 int main(void) {
-    const TTest *const tests[] = {sums_of_columns_in_float, sums_of_columns_in_double,
-                                  neighbours_are_loaded_as_vectors};
+    const TTest *const tests[] = {sums_of_columns_in_float, sums_of_columns_in_double, neighbours_are_loaded_as_vectors,
+                                  neighbours_of_what_is_dear_fill_their_vectors};
     return run_tests("sums of columns", setup, teardown, sizeof tests / sizeof *tests, tests);
 }
