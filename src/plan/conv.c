@@ -20,6 +20,7 @@ enum {
     COPY_COST = 16,       /* putting zeros around an image takes one part in so many of the product's time, or more */
     RANGES = 8,           /* of images, at most: each has partial sums */
     RANGE_WORK = 1 << 18, /* products per weight-tile's lane range below which a range is not worth its partial sums */
+    SUM_CHANNELS = 4,     /* of which one item adds up the ranges */
     WEIGHT_ITEMS = 4,     /* that share the tiles of one range: each reads all its images */
     BLOCK_BYTES = 1 << 19 /* of images and gradients that stay in the cache while all tiles pass over them */
 };
@@ -213,6 +214,7 @@ static char *finish(blo_text *text) {
                                         "LOAD",
                                         "PACK_load",
                                         "KEEP",
+                                        "BLOCK",
                                         "FOR_LINES",
                                         "COLUMN",
                                         "FLIP",
@@ -332,7 +334,7 @@ char *blo_conv_sum_source(const blo_conv_shape *shape, const blo_conv_choice *ch
     snprintf(name, 96, "blo_conv_sum_%s_%d", blo_dtype_name(shape->dtype), choice->vector);
     blo_text_add(&text, "#define NAME %s\n", name);
     define_vector(&text, choice, shape->dtype);
-    blo_text_add(&text, "%s", blo_cl_conv_sum);
+    blo_text_add(&text, "#define BLOCK %d\n%s", SUM_CHANNELS, blo_cl_conv_sum);
     return finish(&text);
 }
 
@@ -443,7 +445,7 @@ int blo_conv_sum_launch(const blo_conv_shape *shape, const blo_conv_choice *choi
     values[2] = (uint64_t)(shape->taps[0] * shape->taps[1]);
     values[3] = (uint64_t)choice->ranges;
     one_item_groups(local);
-    global[0] = (size_t)values[1];
+    global[0] = (size_t)ceil_div(shape->channels / shape->groups, SUM_CHANNELS);
     global[1] = (size_t)ceil_div(shape->outputs, choice->vector);
     global[2] = 1;
     return 4;
