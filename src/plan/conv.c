@@ -52,6 +52,12 @@ static int64_t store_cost(int64_t rows, int64_t vectors, bool whole_pixels) {
     return rows * vectors * (whole_pixels ? 2 : 8);
 }
 
+/* What a pixel costs all tiles of a gradient to the weight, in half cycles. The first tile of a panel has the pixel's
+ * gradient from memory, where whole pixels follow one another and parts of pixels do not. */
+static int64_t weight_cost(int64_t panels, int64_t tiles, int64_t rows, int64_t vectors) {
+    return panels * (tiles * step_cost(rows, vectors) + vectors * (panels == 1 ? 2 : 8));
+}
+
 static void set_lanes(blo_conv_choice *choice, int vector, int vectors) {
     choice->vector = vector;
     choice->vectors = vectors;
@@ -137,7 +143,7 @@ void blo_conv_choose_weight(const blo_device_facts *facts, const blo_conv_shape 
             if (rows * vectors + vectors + 1 > room || (vectors > 1 && vector * (vectors - 1) >= outputs))
                 continue;
             int64_t cost =
-                ceil_div(outputs, vector * vectors) * weight_tiles(shape, &candidate) * step_cost(rows, vectors);
+                weight_cost(ceil_div(outputs, vector * vectors), weight_tiles(shape, &candidate), rows, vectors);
             if (cost > least || (cost == least && rows <= choice->tile_rows))
                 continue;
             least = cost;
