@@ -14,14 +14,15 @@
  * ALONG_CHANNELS (of an image with zeros around, for few outputs): the vectors of a tile of pixels, one line, run along the channels
  * instead; a tile has one output (TN is 1), for which the lanes are added up at the end.
  *
- * T: element. W: elements of a vector. FOR_ROWS(X): X(0, p, q) … with the row's place in a tile of pixels; FOR_VECTORS(X, r): X(r, 0) … */
+ * T: element. W: elements of a vector V. NEAR: V where only an element is aligned; compilers write it as one piece, where they may take
+ * vstoren apart. FOR_ROWS(X): X(0, p, q) … with the row's place in a tile of pixels; FOR_VECTORS(X, r): X(r, 0) … */
 #define DECLARE1(r, v) V acc##r##_##v = 0;
 #define DECLARE(r, p, q) FOR_VECTORS(DECLARE1, r)
 #define FETCH(r, v) const V y##v = VLOAD(v, bp);
 #define STEP1(r, v) acc##r##_##v = fma(x, y##v, acc##r##_##v);
 #define STEP(r, p, q) { const V x = (V)(A(r, p, q)); FOR_VECTORS(STEP1, r) }
-#define KEEP1(r, v) VSTORE(acc##r##_##v, v, at);
-#define SAVE1(r, v) VSTORE(acc##r##_##v, v, line);
+#define KEEP1(r, v) ((__global NEAR *)at)[v] = acc##r##_##v;
+#define SAVE1(r, v) ((NEAR *)line)[v] = acc##r##_##v;
 #define STORE(r) \
     if (lanes == TN) { \
         FOR_VECTORS(KEEP1, r) \
@@ -79,6 +80,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     const ulong channels, const ulong outputs, const ulong group_outputs, const ulong group_panels, const ulong panels,
     const ulong tiles, const ulong item_tiles, const ulong image_height, const ulong image_width, const ulong stride_r, const ulong stride_s,
     const ulong dilation_r, const ulong dilation_s, const ulong low_r, const ulong low_s) {
+    typedef V NEAR __attribute__((aligned(sizeof(T))));
     const ulong z = get_global_id(1), from = z * range, end = min(from + range, images);
     const ulong first_tile = get_global_id(0) * item_tiles, last_tile = min(first_tile + item_tiles, panels * tiles);
     T line[TN];
@@ -164,6 +166,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     __global const T *restrict image, const ulong image_offset, __global const T *restrict w, const ulong w_offset,
     __global T *restrict y, const ulong y_offset, const ulong height, const ulong outputs, const ulong group_outputs,
     const ulong group_panels) {
+    typedef V NEAR __attribute__((aligned(sizeof(T))));
     const ulong strip = get_global_id(0), panel = get_global_id(1), n = get_global_id(2), group = panel / group_panels;
     const ulong lane = group * group_outputs + panel % group_panels * TN;
     const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);
@@ -195,7 +198,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
 #define INNER FOR_ROWS(STEP_CHANNELS)
 #define ADVANCE(p) ap##p += W;
 #define STORE_TILE(r) \
-    VSTORE(acc##r##_0, 0, line); \
+    *(NEAR *)line = acc##r##_0; \
     T sum = line[0]; \
     for (uint j = 1; j < W; j++) \
         sum += line[j]; \
@@ -219,6 +222,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void NAME(
     __global T *restrict y, const ulong y_offset, const ulong height, const ulong width, const ulong plane, const ulong image_row,
     const ulong taps_r, const ulong taps_s, const ulong tap_row, const ulong tap_column, const ulong channels, const ulong outputs,
     const ulong group_outputs, const ulong group_panels) {
+    typedef V NEAR __attribute__((aligned(sizeof(T))));
     const ulong strip = get_global_id(0), panel = get_global_id(1), n = get_global_id(2), group = panel / group_panels;
     const ulong lane = group * group_outputs + panel % group_panels * TN;
     const uint lanes = (uint)min((ulong)TN, (group + 1) * group_outputs - lane);

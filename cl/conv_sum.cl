@@ -1,26 +1,29 @@
 /* The second half of a convolution's gradient to the weight: w[O][channels][taps], the sums partial[range][tap * channels + c][O] of all
- * ranges added in order, which Intel's compiler would not keep by itself (src/device/kernels.c). One work-item takes W outputs of one channel,
- * all taps: what it writes for an output lies side by side. T: element. V: vector of W. */
+ * ranges added in order, which Intel's compiler would not keep by itself (src/device/kernels.c). One work-item takes W outputs of BLOCK
+ * channels, all taps: what it writes for an output lies side by side. T: element. V: vector of W. */
 __kernel void NAME(__global const T *restrict partial, const ulong partial_offset, __global T *restrict w, const ulong w_offset,
                    const ulong outputs, const ulong channels, const ulong taps, const ulong ranges) {
-    const ulong c = get_global_id(0), first = get_global_id(1) * W, count = outputs * channels * taps;
+    typedef V NEAR __attribute__((aligned(sizeof(T)))); /* written as one piece, where compilers take vstoren apart */
+    const ulong from_c = get_global_id(0) * BLOCK, end_c = min(from_c + BLOCK, channels), first = get_global_id(1) * W;
+    const ulong count = outputs * channels * taps;
     const uint lanes = (uint)min((ulong)W, outputs - first);
-    __global T *restrict to = w + w_offset + (first * channels + c) * taps;
     T line[W];
-    for (ulong tap = 0; tap < taps; tap++) {
-        __global const T *restrict from = partial + partial_offset + (tap * channels + c) * outputs + first;
-        if (lanes == W) {
-            V sum = VLOAD(0, from);
-            BLO_SUM_IN_ORDER for (ulong z = 1; z < ranges; z++)
-                sum += VLOAD(0, from + z * count);
-            VSTORE(sum, 0, line);
-        } else
-            for (uint l = 0; l < lanes; l++) {
-                line[l] = from[l];
+    for (ulong tap = 0; tap < taps; tap++)
+        for (ulong c = from_c; c < end_c; c++) {
+            __global const T *restrict from = partial + partial_offset + (tap * channels + c) * outputs + first;
+            __global T *restrict to = w + w_offset + (first * channels + c) * taps + tap;
+            if (lanes == W) {
+                V sum = VLOAD(0, from);
                 BLO_SUM_IN_ORDER for (ulong z = 1; z < ranges; z++)
-                    line[l] += from[z * count + l];
-            }
-        for (uint l = 0; l < lanes; l++)
-            to[l * channels * taps + tap] = line[l];
-    }
+                    sum += VLOAD(0, from + z * count);
+                *(NEAR *)line = sum;
+            } else
+                for (uint l = 0; l < lanes; l++) {
+                    line[l] = from[l];
+                    BLO_SUM_IN_ORDER for (ulong z = 1; z < ranges; z++)
+                        line[l] += from[z * count + l];
+                }
+            for (uint l = 0; l < lanes; l++)
+                to[l * channels * taps] = line[l];
+        }
 }

@@ -20,6 +20,7 @@ enum {
     COPY_COST = 16,       /* putting zeros around an image takes one part in so many of the product's time, or more */
     RANGES = 8,           /* of images, at most: each has partial sums */
     RANGE_WORK = 1 << 18, /* products per weight-tile's lane range below which a range is not worth its partial sums */
+    SUM_CHANNELS = 4,     /* of which one item adds up the ranges */
     WEIGHT_ITEMS = 4,     /* that share the tiles of one range: each reads all its images */
     BLOCK_BYTES = 1 << 19 /* of images and gradients that stay in the cache while all tiles pass over them */
 };
@@ -49,6 +50,12 @@ static int64_t step_cost(int64_t rows, int64_t vectors) {
 /* What storing a tile costs, in half cycles: whole pixels follow one another in memory, parts of pixels do not. */
 static int64_t store_cost(int64_t rows, int64_t vectors, bool whole_pixels) {
     return rows * vectors * (whole_pixels ? 2 : 8);
+}
+
+/* What a pixel costs all tiles of a gradient to the weight, in half cycles. The first tile of a panel has the pixel's
+ * gradient from memory, where whole pixels follow one another and parts of pixels do not. */
+static int64_t weight_cost(int64_t panels, int64_t tiles, int64_t rows, int64_t vectors) {
+    return panels * (tiles * step_cost(rows, vectors) + vectors * (panels == 1 ? 2 : 8));
 }
 
 static void set_lanes(blo_conv_choice *choice, int vector, int vectors) {
@@ -136,7 +143,7 @@ void blo_conv_choose_weight(const blo_device_facts *facts, const blo_conv_shape 
             if (rows * vectors + vectors + 1 > room || (vectors > 1 && vector * (vectors - 1) >= outputs))
                 continue;
             int64_t cost =
-                ceil_div(outputs, vector * vectors) * weight_tiles(shape, &candidate) * step_cost(rows, vectors);
+                weight_cost(ceil_div(outputs, vector * vectors), weight_tiles(shape, &candidate), rows, vectors);
             if (cost > least || (cost == least && rows <= choice->tile_rows))
                 continue;
             least = cost;
@@ -213,6 +220,7 @@ static char *finish(blo_text *text) {
                                         "LOAD",
                                         "PACK_load",
                                         "KEEP",
+                                        "BLOCK",
                                         "FOR_LINES",
                                         "COLUMN",
                                         "FLIP",
@@ -332,7 +340,7 @@ char *blo_conv_sum_source(const blo_conv_shape *shape, const blo_conv_choice *ch
     snprintf(name, 96, "blo_conv_sum_%s_%d", blo_dtype_name(shape->dtype), choice->vector);
     blo_text_add(&text, "#define NAME %s\n", name);
     define_vector(&text, choice, shape->dtype);
-    blo_text_add(&text, "%s", blo_cl_conv_sum);
+    blo_text_add(&text, "#define BLOCK %d\n%s", SUM_CHANNELS, blo_cl_conv_sum);
     return finish(&text);
 }
 
@@ -443,7 +451,7 @@ int blo_conv_sum_launch(const blo_conv_shape *shape, const blo_conv_choice *choi
     values[2] = (uint64_t)(shape->taps[0] * shape->taps[1]);
     values[3] = (uint64_t)choice->ranges;
     one_item_groups(local);
-    global[0] = (size_t)values[1];
+    global[0] = (size_t)ceil_div(shape->channels / shape->groups, SUM_CHANNELS);
     global[1] = (size_t)ceil_div(shape->outputs, choice->vector);
     global[2] = 1;
     return 4;

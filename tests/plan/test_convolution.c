@@ -14,6 +14,7 @@
 
 #include "../support/suite.h"
 #include "device/device.h"
+#include "plan/conv.h"
 
 enum { ROUNDS = 7 };
 static blo_context *context;
@@ -247,6 +248,8 @@ static const geometry networks[] = {
     {.n = 3, .c = 32, .h = 3, .w = 3, .o = 48, .r = 3, .s = 3, .stride = {1, 1}, .padding = {1, 1}, .groups = 1},
     {.n = 3, .c = 32, .h = 7, .w = 5, .o = 32, .r = 3, .s = 5, .stride = {2, 1}, .padding = {1, 2}, .groups = 2},
     {.n = 2, .c = 16, .h = 2, .w = 2, .o = 32, .r = 5, .s = 5, .stride = {1, 1}, .padding = {2, 2}, .groups = 1},
+    {.n = 4, .c = 1, .h = 28, .w = 9, .o = 64, .r = 3, .s = 3, .stride = {1, 1}, .padding = {1, 1}, .groups = 1},
+    {.n = 3, .c = 6, .h = 8, .w = 8, .o = 64, .r = 3, .s = 3, .stride = {1, 1}, .padding = {1, 1}, .groups = 1},
 };
 
 START_TEST(layers_match) {
@@ -257,6 +260,32 @@ START_TEST(layers_match) {
         g.q = windows(g.w, g.s, g.stride[1], g.padding[1], 1);
         check_forms(g, _i ? BLO_DOUBLE : BLO_FLOAT, false, true);
         check_forms(g, _i ? BLO_DOUBLE : BLO_FLOAT, true, false);
+    }
+}
+END_TEST
+
+/* A tile of a gradient to the weight has all outputs where the registers hold them: whole pixels of the gradient are
+ * then read from memory, in one run. */
+START_TEST(weights_take_whole_pixels) {
+    static const int64_t channels[] = {1, 3, 64};
+    const blo_device_facts wide = {.is_cpu = true, .float_vector_width = 16, .compute_units = 2};
+    for (int i = 0; i < 3; i++) {
+        const blo_conv_shape shape = {.dtype = BLO_FLOAT,
+                                      .images = 75,
+                                      .size = {14, 14},
+                                      .low = {1, 1},
+                                      .channels = channels[i],
+                                      .height = 14,
+                                      .width = 14,
+                                      .outputs = 64,
+                                      .taps = {3, 3},
+                                      .stride = {1, 1},
+                                      .dilation = {1, 1},
+                                      .groups = 1};
+        blo_conv_choice choice;
+        blo_conv_choose_weight(&wide, &shape, &choice);
+        ck_assert_int_eq(choice.lanes, shape.outputs);
+        ck_assert(choice.in_place == (channels[i] == 64));
     }
 }
 END_TEST
@@ -306,6 +335,7 @@ static int run_tests(void) {
     tcase_set_timeout(kernels, 300);
     tcase_add_loop_test(kernels, kernels_match, 0, 2);
     tcase_add_loop_test(kernels, layers_match, 0, 2);
+    tcase_add_test(kernels, weights_take_whole_pixels);
     suite_add_tcase(suite, kernels);
     return run_suite_here(suite);
 }
