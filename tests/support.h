@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "support/suite.h"
+
 #define MUST(context, call)                                                                                            \
     do {                                                                                                               \
         blo_status must_status = (call);                                                                               \
@@ -27,15 +29,19 @@
                       blo_context_error(context), part);                                                               \
     } while (0)
 
-static inline blo_context *open_context(uint64_t seed) {
+static inline blo_context *open_context_with(const blo_context_options *options) {
     char message[512] = "";
     blo_context *context = NULL;
+    blo_status status = blo_context_create(options, &context, message, sizeof message);
+    ck_assert_msg(status == BLO_OK, "no context: %s", message);
+    return context;
+}
+
+static inline blo_context *open_context(uint64_t seed) {
     blo_context_options options;
     blo_context_options_default(&options);
     options.seed = seed;
-    blo_status status = blo_context_create(&options, &context, message, sizeof message);
-    ck_assert_msg(status == BLO_OK, "no context: %s", message);
-    return context;
+    return open_context_with(&options);
 }
 
 /* The next of a row of numbers in [-1,1), the same for the same STATE everywhere (Knuth's linear congruence). */
@@ -52,16 +58,7 @@ static inline double largest_of(const double *values, int n) {
     return largest;
 }
 
-/* Runs every test of SUITE; returns the exit status. */
-static inline int run_suite(Suite *suite) {
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* The same of the N TESTS as the suite NAME, each between SETUP and TEARDOWN. */
+/* Runs the N TESTS as the suite NAME, each between SETUP and TEARDOWN; returns the exit status. */
 static inline int run_tests(const char *name, SFun setup, SFun teardown, int n, const TTest *const *tests) {
     Suite *suite = suite_create(name);
     TCase *all = tcase_create("all");

@@ -197,12 +197,7 @@ static int save_result(run *r) {
             json_object_set_new(result, columns[m], isfinite(r->last[m]) ? json_real(r->last[m]) : json_null());
     json_object_set_new(result, "iterations", json_integer(r->done));
     tally_report(&r->tally, result);
-    session_report(result, r->problem->context);
-    int status = profile_report(r->problem->context, result);
-    if (status == EXIT_DONE)
-        status = run_folder_json(&r->folder, "result.json", result);
-    json_decref(result);
-    return status;
+    return session_result(r->problem->context, &r->folder, result);
 }
 
 static int save_end(run *r) {

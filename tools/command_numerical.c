@@ -173,6 +173,9 @@ static blo_status iterate(problem *p, int i, double *row) {
 }
 
 static int save(const problem *p, run_folder *folder, const double *row) {
+    int status = run_folder_flush(folder);
+    if (status != EXIT_DONE)
+        return status;
     json_t *result = json_object();
     json_object_set_new(result, "iterations", json_integer(p->done));
     json_object_set_new(result, "x", json_real(p->x));
@@ -181,14 +184,7 @@ static int save(const problem *p, run_folder *folder, const double *row) {
     json_object_set_new(result, "upper_loss", isfinite(row[1]) ? json_real(row[1]) : json_null());
     json_object_set_new(result, "max_loss_iter_histogram", tally_histogram(p->histogram, p->settings->steps));
     json_object_set_new(result, "seconds", json_real(p->seconds));
-    session_report(result, p->context);
-    int status = profile_report(p->context, result);
-    if (status == EXIT_DONE)
-        status = run_folder_flush(folder);
-    if (status == EXIT_DONE)
-        status = run_folder_json(folder, "result.json", result);
-    json_decref(result);
-    return status;
+    return session_result(p->context, folder, result);
 }
 
 static int run_rows(problem *p, run_folder *folder, double *row) {

@@ -112,12 +112,7 @@ static int save_result(run *r) {
     json_object_set_new(result, "iterations_before", json_integer((json_int_t)r->problem->first_iteration));
     json_object_set_new(result, "images", images_of(r));
     tally_report(&r->iteration.tally, result);
-    session_report(result, r->problem->context);
-    int status = profile_report(r->problem->context, result);
-    if (status == EXIT_DONE)
-        status = run_folder_json(&r->folder, "result.json", result);
-    json_decref(result);
-    return status;
+    return session_result(r->problem->context, &r->folder, result);
 }
 
 static int save_end(run *r) {

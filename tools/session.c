@@ -1,8 +1,10 @@
-/* Opening a device from the options; see session.h. */
+/* Opening a device from the options, and the end of a run; see session.h. */
 #include "session.h"
 
 #include <string.h>
 #include <time.h>
+
+#include "profile.h"
 
 #define AT(field) offsetof(session_settings, field)
 const option_spec session_options[] = {
@@ -48,7 +50,7 @@ double session_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void session_report(json_t *result, const blo_context *context) {
+static void add_statistics(json_t *result, const blo_context *context) {
     blo_statistics statistics;
     blo_context_statistics(context, &statistics);
     json_object_set_new(result, "device", json_string(blo_context_device_name(context)));
@@ -57,4 +59,13 @@ void session_report(json_t *result, const blo_context *context) {
     json_object_set_new(result, "launches", json_integer((json_int_t)statistics.launches));
     json_object_set_new(result, "kernels_built", json_integer((json_int_t)statistics.kernels_built));
     json_object_set_new(result, "seconds_build", json_real(statistics.seconds_build));
+}
+
+int session_result(blo_context *context, const run_folder *folder, json_t *result) {
+    add_statistics(result, context);
+    int status = profile_report(context, result);
+    if (status == EXIT_DONE)
+        status = run_folder_json(folder, "result.json", result);
+    json_decref(result);
+    return status;
 }

@@ -1,4 +1,4 @@
-/* What the commands that use a device share: opening it from the options, and the clock. */
+/* What the commands that use a device share: opening it from the options, the clock, and the end of a run. */
 #ifndef CLBILEVEL_TOOLS_SESSION_H
 #define CLBILEVEL_TOOLS_SESSION_H
 
@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "options.h"
+#include "run_folder.h"
 
 /* What every run is told alike; part of a command's settings. */
 typedef struct session_settings {
@@ -22,8 +23,9 @@ extern const option_spec session_options[];
 /* Opens the device; complaints are printed. The dtype is checked against the device. */
 int session_open(blo_context **context, const session_settings *settings, int64_t seed);
 double session_seconds(void);
-/* The statistics that every result.json holds. */
-void session_report(json_t *result, const blo_context *context);
+/* The end of a run: writes RESULT, which it takes over, as result.json into FOLDER, with the statistics that every such
+ * file holds; prints the profile, and writes that too. Returns an exit status; complaints are printed. */
+int session_result(blo_context *context, const run_folder *folder, json_t *result);
 
 /* The commands: each takes its own arguments, argv[0] being its name, and returns an exit status. */
 int command_devices(int argc, char **argv);

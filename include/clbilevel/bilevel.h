@@ -53,8 +53,8 @@ typedef enum blo_whole_mode {
 typedef struct blo_lower_options {
     int lower_loop;                  /* T >= 1 steps; default 100 */
     blo_optimizer_options optimizer; /* the lower step; default SGD, learning rate 0.1 */
-    blo_objective
-        learning_rate; /* NULL: optimizer.learning_rate; else a traced [] (an upper variable, a per-step input …) */
+    blo_objective learning_rate;     /* NULL: optimizer.learning_rate; else a traced [] (an upper variable, a per-step
+                                        input …) */
     void *learning_rate_user;
     blo_projection projection; /* after every lower step; default none */
     double box_lo, box_hi;     /* BOX: every element to [lo,hi] */
@@ -66,11 +66,12 @@ typedef struct blo_lower_options {
     bool initialization_auxiliary; /* default true: z gets a gradient; false: z is no upper variable */
     bool warm_start; /* default false; true: a loop starts from the last y_T (needs initialization_auxiliary off) */
     bool hoisting;   /* default true: what a loop computes from x, y_0 and the data alone is computed once, and its
-                        adjoint is   summed over the sweep and pulled back once; false: in every step */
+                        adjoint is summed over the sweep and pulled back once; false: in every step */
     uint64_t memory_budget; /* bytes for the whole pool; default 0: the context's */
     blo_whole_mode whole;   /* default AUTO */
 } blo_lower_options;
 
+/* Fills OPTIONS with the defaults named above. */
 BLO_API void blo_lower_options_default(blo_lower_options *options);
 
 /* --- the lower solver --- */
@@ -82,6 +83,7 @@ BLO_API void blo_lower_options_default(blo_lower_options *options);
 BLO_API blo_status blo_lower_solver_create(blo_objective lower_objective, blo_objective upper_objective, void *user,
                                            blo_model *upper_model, blo_model *lower_model,
                                            const blo_lower_options *options, blo_lower_solver **solver);
+/* Gives up the caller's reference: trajectories keep what they need of their solver. NULL is allowed. */
 BLO_API void blo_lower_solver_destroy(blo_lower_solver *solver);
 
 /* A named input of the objectives. PER_STEP: TENSOR's first axis is T, and step k sees row k (F at y_k sees row k-1).
@@ -112,24 +114,28 @@ BLO_API blo_status blo_lower_solver_set_task_input(blo_lower_solver *solver, con
  * overwritten. MAX_LOSS_ITER [tasks] (may be NULL): the pessimistic step of each task, 1 … T, smallest at a tie (T with
  * truncation off). Buffers that the objectives track (blo_model_track()) are updated, once, when all has succeeded;
  * nothing else of a model changes. Errors: the objectives' (ARGUMENT, SHAPE, DTYPE, STATE), BUDGET (with the least that
- * would do), NUMERIC (with the step, and with the task, from 0, where there are several), UNSUPPORTED (options.whole on,
- * several tasks; random numbers whose counter differs from task to task), MEMORY, BUILD, DEVICE. */
+ * would do), NUMERIC (with the step, and with the task, from 0, where there are several), UNSUPPORTED (options.whole
+ * on, several tasks; random numbers whose counter differs from task to task), MEMORY, BUILD, DEVICE. */
 BLO_API blo_status blo_lower_optimize(blo_lower_solver *solver, blo_tensor *train_data, blo_tensor *train_target,
                                       blo_tensor *validate_data, blo_tensor *validate_target,
                                       blo_trajectory **trajectory, int *max_loss_iter);
 
 /* --- the trajectory (the auxiliary model) --- */
+
+/* NULL is allowed. */
 BLO_API void blo_trajectory_destroy(blo_trajectory *trajectory);
 BLO_API int blo_trajectory_steps(const blo_trajectory *trajectory); /* T */
 /* F(x, y_k), k = 1 … T, into LOSSES [T][tasks] (NaN where acquire_max_loss was off), COUNT of them. No wait. Errors:
  * ARGUMENT, STATE. */
 BLO_API blo_status blo_trajectory_losses(const blo_trajectory *trajectory, double *losses, int count);
-/* Parameter NAME of y_k, 0 <= k <= T, recomputed if its snapshot was thinned; of several tasks [tasks, its shape].
- * Waits. Errors: ARGUMENT, SHAPE, STATE, DEVICE. */
+/* Parameter NAME of y_k, 0 <= k <= T, into VALUES [COUNT], recomputed if its snapshot was thinned; of several tasks
+ * [tasks, its shape]. Waits. Errors: ARGUMENT, SHAPE, STATE (no loop yet; what must be recomputed was changed since),
+ * MEMORY, DEVICE, NUMERIC (flagged earlier). */
 BLO_API blo_status blo_trajectory_get(blo_trajectory *trajectory, int k, const char *name, double *values,
                                       int64_t count);
 /* The scalar OBJECTIVE(x, y_k) on DATA and TARGET, compiled once per objective, user and shapes, into VALUE [tasks]; of
- * several tasks DATA and TARGET have a first axis of tasks. Waits. */
+ * several tasks DATA and TARGET have a first axis of tasks. Waits. Errors: the objective's (ARGUMENT, SHAPE, DTYPE),
+ * STATE, BUDGET, MEMORY, BUILD, DEVICE, NUMERIC (flagged earlier). */
 BLO_API blo_status blo_trajectory_evaluate(blo_trajectory *trajectory, int k, blo_objective objective, void *user,
                                            blo_tensor *data, blo_tensor *target, double *value);
 
@@ -145,10 +151,12 @@ typedef struct blo_trajectory_report {
                             that the sweep need not compute it again */
     uint64_t kept_bytes; /* of all that is kept like this */
 } blo_trajectory_report;
+/* Of the last loop and what was swept of it; all 0 before the first. No wait. */
 BLO_API void blo_trajectory_describe(const blo_trajectory *trajectory, blo_trajectory_report *report);
 
 /* The scalar OBJECTIVE at the models' present parameters (the lower model both as y and as y_0), of one task whatever
- * was set: DATA and TARGET have no axis of tasks, and named inputs that are per task must have one. Waits. */
+ * was set: DATA and TARGET have no axis of tasks, and named inputs that are per task must have one. Waits. Errors: as
+ * of blo_trajectory_evaluate(). */
 BLO_API blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective objective, void *user, blo_tensor *data,
                                       blo_tensor *target, double *value);
 
@@ -157,6 +165,7 @@ BLO_API blo_status blo_lower_evaluate(blo_lower_solver *solver, blo_objective ob
 /* UPPER_OBJECTIVE F is traced with USER. Errors: ARGUMENT, STATE, MEMORY. Owner: the caller. */
 BLO_API blo_status blo_iapttgm_create(blo_objective upper_objective, void *user, blo_model *upper_model,
                                       blo_model *lower_model, blo_iapttgm **method);
+/* NULL is allowed. */
 BLO_API void blo_iapttgm_destroy(blo_iapttgm *method);
 
 /* Queues the truncated backward sweep and adds g_x into the upper model's gradients and g_z into the lower model's
@@ -165,7 +174,7 @@ BLO_API void blo_iapttgm_destroy(blo_iapttgm *method);
  * the gradients of all are added. UPPER_LOSS [tasks] (may be NULL): F at that step; waits only if the loop did not
  * compute it already. A NaN or an infinity in the sweep is flagged on the device, keeps the gradients as they
  * were, and is reported at the next wait. Errors: STATE (no loop yet, another solver's models, overwritten, x changed
- * since the loop), ARGUMENT, SHAPE, DTYPE, BUDGET, DEVICE. */
+ * since the loop), ARGUMENT, SHAPE, DTYPE, BUDGET, MEMORY, BUILD, DEVICE, NUMERIC (where it waits). */
 BLO_API blo_status blo_iapttgm_compute_gradients(blo_iapttgm *method, blo_tensor *validate_data,
                                                  blo_tensor *validate_target, blo_trajectory *trajectory,
                                                  const int *max_loss_iter, double *upper_loss);

@@ -42,19 +42,25 @@ BLO_API void blo_context_options_default(blo_context_options *options);
 
 /* Opens a device. OPTIONS may be NULL (defaults). On failure *CONTEXT is NULL and the sentence, if MESSAGE is not NULL,
  * is written to MESSAGE (at most MESSAGE_SIZE bytes with the final zero).
- * Errors: NO_DEVICE, DEVICE, MEMORY, ARGUMENT. The caller destroys the context after everything made from it. */
+ * Errors: NO_DEVICE, DEVICE, MEMORY, ARGUMENT, UNSUPPORTED (CLBlast in a build without it, a device that cannot
+ * replay). The caller destroys the context after everything made from it. */
 BLO_API blo_status blo_context_create(const blo_context_options *options, blo_context **context, char *message,
                                       size_t message_size);
+/* Waits for what is queued and gives the device back. NULL is allowed. */
 BLO_API void blo_context_destroy(blo_context *context);
 
-/* The sentence of the last failed call on this context or on anything made from it; "" when none failed. */
+/* The sentence of the last failed call on this context or on anything made from it; "" when none failed. Owned
+ * by the context; the next call that fails overwrites it. */
 BLO_API const char *blo_context_error(const blo_context *context);
 
 /* Waits until the device has done all queued work. Errors: DEVICE; NUMERIC if the device flagged a value since the last
  * wait. */
 BLO_API blo_status blo_context_finish(blo_context *context);
 
+/* Copies the counters. No wait. */
 BLO_API void blo_context_statistics(const blo_context *context, blo_statistics *statistics);
+/* The device as its driver names it; owned by the context. Whether it has double. Bytes that the pool may hold at
+ * once. */
 BLO_API const char *blo_context_device_name(const blo_context *context);
 BLO_API bool blo_context_has_double(const blo_context *context);
 BLO_API uint64_t blo_context_memory_budget(const blo_context *context);
@@ -74,8 +80,8 @@ typedef struct blo_profile_row {
 /* Number of rows of the profile, some of which may have no launches; 0 unless the context was opened with profile. */
 BLO_API int blo_context_profile_rows(const blo_context *context);
 
-/* Row INDEX, 0 ... rows - 1. Errors: ARGUMENT; DEVICE, once, if the times of some launch could
- * not be had: they are not in the rows. */
+/* Row INDEX, 0 ... rows - 1. Errors: ARGUMENT; DEVICE, once, if the times of some launch could not be had: they are
+ * not in the rows. */
 BLO_API blo_status blo_context_profile_row(blo_context *context, int index, blo_profile_row *row);
 
 /* What the device can do at most with DTYPE, FLOAT or DOUBLE: floating-point operations per second (a fused
@@ -89,7 +95,7 @@ BLO_API int blo_device_count(void);
 
 /* One fact about device INDEX, written to TEXT (at most SIZE bytes with the final zero). KEY: "name", "platform",
  * "version", "driver", "type", "units", "memory", "max-allocation", "double", "float-vector", "extensions". Errors:
- * ARGUMENT, NO_DEVICE. */
+ * ARGUMENT, NO_DEVICE, DEVICE. */
 BLO_API blo_status blo_device_describe(int index, const char *key, char *text, size_t size);
 
 #ifdef __cplusplus

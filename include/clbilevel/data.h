@@ -39,12 +39,11 @@ BLO_API void blo_dataset_free(blo_dataset *dataset);
  * content, whatever its name). A file that holds fewer or more bytes than its header says is refused. */
 BLO_API blo_status blo_idx_read(const char *path, blo_array *array, char *message, size_t size);
 /* Reads an IDX pair PREFIX-images-idx3-ubyte and PREFIX-labels-idx1-ubyte ("train" or "t10k") from FOLDER, each with or
- * without
- * ".gz", or with "-idx" spelled ".idx". Counts must agree, no
- * extent may be 0, labels are below 2^20; classes is the largest label and one. Not found is FILE with the names looked
- * for. */
+ * without ".gz", or with "-idx" spelled ".idx". Counts must agree, no extent may be 0, labels are below 2^20; classes
+ * is the largest label and one. Not found is FILE with the names looked for. */
 BLO_API blo_status blo_idx_read_pair(const char *folder, const char *prefix, blo_dataset *dataset, char *message,
                                      size_t size);
+/* Whether both files of such a pair are there; they are not read. */
 BLO_API bool blo_idx_pair_exists(const char *folder, const char *prefix);
 
 /* NumPy's format 1.0 to 3.0, C order, little endian or one byte: f4, f8, i4, u1; reading also takes i8 whose values fit

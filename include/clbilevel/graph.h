@@ -20,6 +20,7 @@ extern "C" {
 /* An empty graph. Objectives are handed nodes of a graph of the library's; own graphs are for blo_function_create().
  * Errors: ARGUMENT, MEMORY. Owner: the caller. */
 BLO_API blo_status blo_graph_create(blo_graph **graph);
+/* Its nodes go with it. NULL is allowed. */
 BLO_API void blo_graph_destroy(blo_graph *graph);
 
 /* The first mistake as a sentence, "" while there is none; its status. */
@@ -50,7 +51,7 @@ BLO_API blo_node *blo_random_normal(blo_node *counter, uint64_t seed, blo_dtype 
 BLO_API blo_graph *blo_node_graph(const blo_node *node);
 BLO_API blo_dtype blo_node_dtype(const blo_node *node);
 BLO_API int blo_node_rank(const blo_node *node);
-BLO_API const int64_t *blo_node_shape(const blo_node *node); /* [rank] */
+BLO_API const int64_t *blo_node_shape(const blo_node *node); /* [rank], owned by the node */
 
 /* --- elementwise, one operand: result has the operand's shape --- */
 BLO_API blo_node *blo_cast(blo_node *a, blo_dtype dtype); /* derivative passes between floating types only */
@@ -117,6 +118,8 @@ BLO_API blo_node *blo_transpose(blo_node *a);                /* the last two axe
 BLO_API blo_node *blo_slice(blo_node *a, const int64_t *start, const int64_t *stop, const int64_t *step);
 /* LOW zeros before, HIGH after, INTERIOR between neighbours, of each axis; INTERIOR may be NULL (none). */
 BLO_API blo_node *blo_pad(blo_node *a, const int64_t *low, const int64_t *high, const int64_t *interior);
+/* The N PARTS, whose extents and dtypes are equal but along AXIS (negative: from the end), one after another along it.
+ */
 BLO_API blo_node *blo_concat(int n, blo_node *const *parts, int axis);
 
 /* --- indices --- */
@@ -154,8 +157,8 @@ BLO_API blo_node *blo_conv2d_weight(blo_node *x, blo_node *g, const int64_t *ker
 BLO_API blo_node *blo_max_pool2d(blo_node *x, const int64_t *kernel, const int64_t *stride, const int64_t *padding);
 BLO_API blo_node *blo_avg_pool2d(blo_node *x, const int64_t *kernel, const int64_t *stride, const int64_t *padding);
 BLO_API blo_node *blo_global_avg_pool2d(blo_node *x); /* [N,C] */
-BLO_API blo_node *blo_global_max_pool2d(blo_node *x);
-/* Each element FACTOR {height, width} times: the adjoint of summing windows. */
+BLO_API blo_node *blo_global_max_pool2d(blo_node *x); /* [N,C] */
+/* Each element FACTOR {height, width} times: X [N,C,H,W] -> [N,C,H*height,W*width]; the adjoint of summing windows. */
 BLO_API blo_node *blo_upsample_nearest2d(blo_node *x, const int64_t *factor);
 
 /* --- differentiation --- */
@@ -171,6 +174,7 @@ BLO_API blo_status blo_vjp(int n_outputs, blo_node *const *outputs, blo_node *co
 /* Compiles the N OUTPUTS of one graph for CONTEXT. The graph may be destroyed afterwards.
  * Errors: those of the graph, DTYPE, MEMORY, BUDGET, BUILD, DEVICE. Owner: the caller. */
 BLO_API blo_status blo_function_create(blo_context *context, int n, blo_node *const *outputs, blo_function **function);
+/* NULL is allowed. */
 BLO_API void blo_function_destroy(blo_function *function);
 /* Queues one evaluation: INPUTS[N_INPUTS] in the order of blo_graph_input() (those the outputs do not need may be
  * NULL), OUTPUTS of the outputs' shapes and dtypes, none of them an input. Does not wait. Errors: ARGUMENT, SHAPE,

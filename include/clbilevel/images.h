@@ -125,6 +125,7 @@ typedef struct blo_tasks {
     blo_tasks_options options;              /* what they are drawn with */
 } blo_tasks;
 
+/* Fills OPTIONS with the defaults named above. */
 BLO_API void blo_tasks_options_default(blo_tasks_options *options);
 
 /* Room for a batch from IMAGES, contents undefined: fill it with blo_tasks_draw(), as often as wanted. OPTIONS NULL:

@@ -18,17 +18,19 @@ typedef blo_node *(*blo_forward)(const blo_bound_model *model, blo_node *data, v
 /* A model without parameters. DTYPE (float or double) is that of all its parameters. Owner: the caller; everything that
  * uses a model wants it alive. Errors: ARGUMENT, DTYPE, MEMORY. */
 BLO_API blo_status blo_model_create(blo_context *context, blo_dtype dtype, blo_model **model);
+/* NULL is allowed. */
 BLO_API void blo_model_destroy(blo_model *model);
 
-/* Adds a parameter [shape] of zeros, and its gradient of zeros. Names are unique. Errors: ARGUMENT, SHAPE, MEMORY,
- * BUDGET, DEVICE. */
+/* Adds a parameter [shape] of zeros, and its gradient of zeros. Names are unique. Errors, here and of the layers and
+ * backbones below: ARGUMENT, SHAPE, MEMORY, BUDGET, DEVICE. */
 BLO_API blo_status blo_model_add(blo_model *model, const char *name, int rank, const int64_t *shape);
 
 /* Adds NAME.weight [OUT,IN] and NAME.bias [OUT], both uniform in +-1/sqrt(IN): torch.nn.Linear's initialisation, drawn
  * from the context's seed. */
 BLO_API blo_status blo_model_add_linear(blo_model *model, const char *name, int64_t in, int64_t out);
 
-/* Adds NAME.weight [OUT,IN/GROUPS,KERNEL,KERNEL] and, with BIAS, NAME.bias [OUT]: torch.nn.Conv2d's initialisation. */
+/* Adds NAME.weight [OUT,IN/GROUPS,KERNEL,KERNEL] and, with BIAS, NAME.bias [OUT]: torch.nn.Conv2d's initialisation,
+ * uniform in +-1/sqrt(IN/GROUPS * KERNEL^2). IN and OUT are multiples of GROUPS. */
 BLO_API blo_status blo_model_add_conv2d(blo_model *model, const char *name, int64_t in, int64_t out, int64_t kernel,
                                         int64_t groups, bool bias);
 /* Adds NAME.weight [shape] of ones and NAME.bias [shape] of zeros: of a batch or group norm (SHAPE: the channels), of a
@@ -46,6 +48,7 @@ BLO_API blo_status blo_model_add_buffer(blo_model *model, const char *name, int 
  * such layer, a name that is taken), MEMORY, BUDGET, DEVICE. */
 BLO_API blo_status blo_model_add_running_statistics(blo_model *model, const char *prefix, double momentum);
 
+/* What blo_model_forward() calls from now on, with USER; objectives that were traced before are traced anew. */
 BLO_API void blo_model_set_forward(blo_model *model, blo_forward forward, void *user);
 
 BLO_API int blo_model_count(const blo_model *model);                   /* parameters */
@@ -56,16 +59,17 @@ BLO_API const char *blo_model_buffer_name(const blo_model *model, int index); /*
 BLO_API blo_tensor *blo_model_value(blo_model *model, const char *name);
 BLO_API blo_tensor *blo_model_gradient(blo_model *model, const char *name); /* borrowed; NULL if there is none */
 
-/* Copies COUNT host values (converted to the model's dtype) into or out of a parameter or a buffer. Errors: ARGUMENT,
- * SHAPE, DEVICE. */
+/* Copies COUNT host values (converted to the model's dtype) into or out of a parameter or a buffer, or out of a
+ * parameter's gradient. What copies out waits. Errors: ARGUMENT, SHAPE, MEMORY, DEVICE, NUMERIC (flagged earlier). */
 BLO_API blo_status blo_model_set(blo_model *model, const char *name, const double *values, int64_t count);
 BLO_API blo_status blo_model_get(blo_model *model, const char *name, double *values, int64_t count);
 BLO_API blo_status blo_model_get_gradient(blo_model *model, const char *name, double *values, int64_t count);
 
-/* Sets every gradient to zero (queued). */
+/* Sets every gradient to zero (queued). Errors: ARGUMENT, DEVICE. */
 BLO_API blo_status blo_model_zero_gradients(blo_model *model);
 
-/* Clamps every element of every parameter to [LO,HI] (queued); what a projected upper step needs. */
+/* Clamps every element of every parameter to [LO,HI] (queued); what a projected upper step needs. Errors: ARGUMENT (LO
+ * above HI, a NaN), MEMORY, BUDGET, BUILD, DEVICE. */
 BLO_API blo_status blo_model_clamp(blo_model *model, double lo, double hi);
 
 /* --- models in files (safetensors) --- */
@@ -89,18 +93,24 @@ BLO_API blo_status blo_models_save(const char *path, const blo_model *upper, con
 BLO_API blo_status blo_models_load(const char *path, blo_model *upper, blo_model *lower);
 
 /* --- initialisers (torch.nn.init's names and definitions; drawn from the context's seed, a fresh stream each call) ---
- */
+ *
+ * Of parameter NAME [OUT,IN,K...] fan_in is IN, fan_out OUT times the product of K. Errors: ARGUMENT, SHAPE (a fan of
+ * less than two axes), MEMORY, DEVICE. */
 BLO_API blo_status blo_init_uniform(blo_model *model, const char *name, double lo, double hi);
 BLO_API blo_status blo_init_normal(blo_model *model, const char *name, double mean, double standard_deviation);
-BLO_API blo_status blo_init_kaiming_uniform(blo_model *model, const char *name,
-                                            double a); /* fan_in, leaky_relu gain of slope A */
+/* He et al., ICCV 2015, for a leaky relu of slope A: uniform in +-sqrt(6 / ((1 + A^2) fan_in)); normal of deviation
+ * sqrt(2 / ((1 + A^2) fan_in)). */
+BLO_API blo_status blo_init_kaiming_uniform(blo_model *model, const char *name, double a);
 BLO_API blo_status blo_init_kaiming_normal(blo_model *model, const char *name, double a);
+/* Glorot and Bengio, AISTATS 2010: uniform in +-GAIN sqrt(6 / (fan_in + fan_out)); normal of deviation
+ * GAIN sqrt(2 / (fan_in + fan_out)). */
 BLO_API blo_status blo_init_xavier_uniform(blo_model *model, const char *name, double gain);
 BLO_API blo_status blo_init_xavier_normal(blo_model *model, const char *name, double gain);
 
 /* --- inside an objective --- */
-BLO_API blo_node *blo_model_parameter(const blo_bound_model *model,
-                                      const char *name); /* its node; an unknown name is the graph's error */
+/* Parameter NAME's node. An unknown name is the graph's error. */
+BLO_API blo_node *blo_model_parameter(const blo_bound_model *model, const char *name);
+/* What the model's forward function builds from DATA. That there is none is the graph's error. */
 BLO_API blo_node *blo_model_forward(const blo_bound_model *model, blo_node *data);
 
 /* Buffer NAME's node: its value, without a derivative. An unknown name is the graph's error. */
@@ -179,7 +189,7 @@ BLO_API blo_node *blo_model_convnet(const blo_bound_model *model, const char *pr
  * slope 0.1, a 1x1 convolution with batch norm beside them, max pooling by 2; widths 1, 2.5, 5, 10 times FILTERS (64:
  * 64, 160, 320, 640); the mean over the pixels at the end. Parameters: PREFIX.layer1.0.conv1.weight, .0.bn1.weight,
  * .0.bn1.bias, … .0.conv3, .0.bn3, .0.downsample.0.weight, .0.downsample.1.weight, .0.downsample.1.bias, PREFIX.layer2
- * … */
+ * …; convolutions start as torch.nn.init.kaiming_normal_(mode='fan_out', nonlinearity='leaky_relu') does. */
 BLO_API blo_status blo_model_add_resnet12(blo_model *model, const char *prefix, int64_t channels, int64_t filters);
 /* Its features of x [N,channels,H,W], 16 pixels at least each way: [N, 10 * filters]. */
 BLO_API blo_node *blo_model_resnet12(const blo_bound_model *model, const char *prefix, blo_node *x);

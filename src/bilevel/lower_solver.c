@@ -1,13 +1,14 @@
-/* The lower solver: options and their checks, named inputs, life. What it runs lies in optimize.c. */
+/* The lower solver: options and their checks, named inputs, life. What runs its loop lies in optimize.c. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "lay_out.h"
 #include "small.h"
 #include "track.h"
 
 enum { DEFAULT_LOWER_LOOP = 100 };
-static const double cached = 8e6;
+static const double cached = 8e6; /* bytes; blo_lower_solver.cached of a new solver */
 
 void blo_lower_options_default(blo_lower_options *options) {
     if (!options)

@@ -13,7 +13,8 @@
 
 /* --- keys --- */
 
-blo_form blo_form_of(const blo_tensor *tensor, bool per_step, bool per_task) {
+/* Form of TENSOR (NULL: absent). */
+static blo_form form_of(const blo_tensor *tensor, bool per_step, bool per_task) {
     blo_form form = {0};
     if (!tensor)
         return form;
@@ -58,8 +59,8 @@ blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_obj
                      .objective = objective,
                      .user = user,
                      .tasks = tasks,
-                     .data = blo_form_of(data, false, tasks > 1),
-                     .target = blo_form_of(target, false, tasks > 1),
+                     .data = form_of(data, false, tasks > 1),
+                     .target = form_of(target, false, tasks > 1),
                      .n_named = n_named,
                      .upper_form = solver->upper ? blo_model_form(solver->upper) : 0,
                      .lower_form = blo_model_form(solver->lower)};
@@ -67,9 +68,8 @@ blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_obj
     if (!key->named)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory to look up an objective");
     for (int i = 0; i < n_named; i++)
-        key->named[i] =
-            named ? blo_form_of(named[i].tensor, named[i].per_step, named[i].per_task)
-                  : blo_form_of(solver->named[i].tensor, solver->named[i].per_step, solver->named[i].per_task);
+        key->named[i] = named ? form_of(named[i].tensor, named[i].per_step, named[i].per_task)
+                              : form_of(solver->named[i].tensor, solver->named[i].per_step, solver->named[i].per_task);
     return BLO_OK;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lay_out.h"
 #include "small.h"
 
 enum { MOST_TURNS = 1024, FIRST_TURNS = 16, FASTER = 8 /* times as many turns at once, at most */ };

@@ -116,8 +116,6 @@ typedef struct blo_binding {
 
 void blo_solver_release(blo_lower_solver *solver);
 
-/* Form of TENSOR (NULL: absent). */
-blo_form blo_form_of(const blo_tensor *tensor, bool per_step, bool per_task);
 /* Fills KEY for the solver's present named inputs (NAMED NULL) or those of a trajectory. blo_key_free() releases it. */
 blo_status blo_key_make(blo_lower_solver *solver, blo_program_kind kind, blo_objective objective, void *user, int tasks,
                         const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named,
@@ -163,10 +161,6 @@ bool blo_iapttgm_is_of(const blo_iapttgm *method, const blo_lower_solver *solver
 
 /* --- trajectories (trajectory.c) --- */
 blo_status blo_trajectory_new(blo_lower_solver *solver, blo_trajectory **trajectory);
-/* Programs, memory and bindings for a loop on DATA (optimize.c). *NEW_WARM: buffers for the first warm start, ended by
- * a NULL, or NULL; the caller's, whatever the status. */
-blo_status blo_trajectory_lay_out(blo_trajectory *trajectory, const blo_loop_data *data, blo_buffer ***new_warm);
-void blo_warm_free(blo_buffer **warm);
 void blo_watch(blo_watched *watched, blo_tensor *tensor);
 bool blo_watched_same(const blo_watched *watched, const blo_tensor *tensor); /* that tensor, unchanged */
 /* STATE, with the sentence, unless a loop ran and nothing it read has changed. */

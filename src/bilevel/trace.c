@@ -1,8 +1,7 @@
 /* Tracing: declares the inputs of a program's graph, shows them to the objective as a blo_state, and keeps what it
- * built. Knows nothing of plans or of the device but the counters of its context. */
+ * built. Knows nothing of plans or of the device but the counters of its context and the clock. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "batch.h"
 #include "hoist.h"
@@ -194,22 +193,16 @@ static void number_slots(const blo_lower_solver *solver, blo_program *program) {
     program->n_output = is_step ? 0 : next;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 blo_status blo_program_trace(blo_lower_solver *solver, blo_program *program, const char *what) {
     blo_context *context = solver->context;
-    double start = now();
+    double start = blo_seconds();
     blo_status status = blo_graph_create(&program->graph);
     if (status != BLO_OK || !make_room(solver, program))
         return blo_fail(context, BLO_ERROR_MEMORY, "%s: no memory to trace it", what);
     declare_inputs(solver, program);
     if (blo_graph_status(program->graph) == BLO_OK)
         status = call_objective(solver, program);
-    blo_context_counters(context)->seconds_build += now() - start;
+    blo_context_counters(context)->seconds_build += blo_seconds() - start;
     if (status != BLO_OK)
         return blo_fail(context, status, "%s: no memory to trace it", what);
     status = blo_graph_status(program->graph);

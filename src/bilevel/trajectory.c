@@ -143,6 +143,8 @@ blo_status blo_trajectory_ready(const blo_trajectory *trajectory) {
     return BLO_OK;
 }
 
+/* --- what its steps need to run, now or again --- */
+
 void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, blo_stage *adjoints) {
     const blo_levels *levels = trajectory->step->levels;
     const int turns = trajectory->step->turns;
@@ -154,6 +156,41 @@ void blo_trajectory_stages(const blo_trajectory *trajectory, blo_stage *steps, b
             adjoints[level] = (blo_stage){
                 .plan = levels->adjoints[level], .sources = trajectory->adjoint_sources[level], .turns = turns};
     }
+}
+
+uint64_t blo_stamp(const blo_tensor *data, const blo_tensor *target, const blo_watched *named, int n_named) {
+    const uint64_t prime = 1099511628211u;
+    uint64_t stamp = (data ? blo_tensor_version(data) : 0) * prime ^ (target ? blo_tensor_version(target) : 0);
+    for (int i = 0; i < n_named; i++)
+        if (!named[i].per_step)
+            stamp = stamp * prime ^ blo_tensor_version(named[i].tensor);
+    return stamp;
+}
+
+blo_status blo_trajectory_prepare(const blo_trajectory *trajectory, blo_plan *plan, const blo_source *sources,
+                                  const blo_watched *data, const blo_watched *target) {
+    blo_lower_solver *solver = trajectory->solver;
+    blo_place *inputs = blo_solver_room(solver, BLO_ROOM_INPUTS, blo_plan_inputs(plan));
+    if (!inputs)
+        return BLO_ERROR_MEMORY;
+    for (int i = 0; i < blo_plan_inputs(plan); i++)
+        inputs[i] = sources[i].place;
+    return blo_plan_prepare(plan, &solver->store, inputs,
+                            blo_stamp(data->tensor, target->tensor, trajectory->named, trajectory->n_named),
+                            solver->options.memory_budget);
+}
+
+blo_status blo_trajectory_prepare_levels(const blo_trajectory *trajectory, bool adjoints) {
+    bool used[BLO_MOST_LEVELS + 1];
+    blo_stage stages[BLO_MOST_LEVELS + 1];
+    blo_status status = BLO_OK;
+    blo_trajectory_stages(trajectory, adjoints ? NULL : stages, adjoints ? stages : NULL);
+    blo_loop_levels(trajectory->loop, used);
+    for (int level = 0; level <= trajectory->n_levels && status == BLO_OK; level++)
+        if (used[level])
+            status = blo_trajectory_prepare(trajectory, stages[level].plan, stages[level].sources,
+                                            &trajectory->train_data, &trajectory->train_target);
+    return status;
 }
 
 blo_status blo_trajectory_hoist(blo_trajectory *trajectory, bool observe) {

@@ -51,8 +51,10 @@ static blo_status copy_labels(const blo_array *labels, const char *name, blo_arr
     return BLO_OK;
 }
 
-blo_status blo_dataset_take(blo_array *images, const char *images_name, blo_array *labels, const char *labels_name,
-                            blo_dataset *dataset, const blo_report *report) {
+/* Takes IMAGES and LABELS into DATASET. On success both arrays are empty; on failure they are as they were and DATASET
+ * is empty. IMAGES_NAME and LABELS_NAME are the files, for the sentence. */
+static blo_status take(blo_array *images, const char *images_name, blo_array *labels, const char *labels_name,
+                       blo_dataset *dataset, const blo_report *report) {
     memset(dataset, 0, sizeof *dataset);
     blo_status status = check_images(images, images_name, report);
     if (status != BLO_OK) {
@@ -89,7 +91,7 @@ blo_status blo_dataset_read(blo_array_reader reader, const char *images_path, co
         status = reader(labels_path, &labels, report->message, report->size);
     }
     if (status == BLO_OK) {
-        status = blo_dataset_take(&images, images_path, &labels, labels_path, dataset, report);
+        status = take(&images, images_path, &labels, labels_path, dataset, report);
     }
     blo_array_free(&images);
     blo_array_free(&labels);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 void blo_context_options_default(blo_context_options *options) {
     if (options)
@@ -126,6 +127,12 @@ blo_status blo_context_finish(blo_context *context) {
     blo_status finished = blo_check(context, code, "clFinish");
     blo_status flagged = blo_after_wait(context, status == BLO_OK && finished == BLO_OK, &flag);
     return status != BLO_OK ? status : finished != BLO_OK ? finished : flagged;
+}
+
+double blo_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 void blo_context_statistics(const blo_context *context, blo_statistics *statistics) {

@@ -18,6 +18,8 @@ blo_status blo_fail(blo_context *context, blo_status status, const char *format,
     ;
 /* The counters, to be raised by rooms above (traces, seconds_build). */
 blo_statistics *blo_context_counters(blo_context *context);
+/* Seconds of a clock that only goes forwards, since some moment. */
+double blo_seconds(void);
 
 /* --- facts of the device --- */
 typedef struct blo_device_facts {
@@ -109,7 +111,8 @@ void blo_tensor_touch(blo_tensor *tensor);               /* marks the contents a
 /* --- kernels --- */
 
 /* Source of one kernel. NAME is unique for its text (a hash in it). TEXT is complete OpenCL C but for the preamble that
- * the library puts before every program: FP_CONTRACT off, and cl_khr_fp64 enabled where the device has it. */
+ * the library puts before every program: FP_CONTRACT off, cl_khr_fp64 enabled where the device has it, and what
+ * BLO_SUM_IN_ORDER means, which stands before the "for" of each sum by additions (kernels.c). */
 typedef struct blo_kernel_source {
     const char *name;
     const char *text;

@@ -28,21 +28,7 @@ cl_int blo_fault(blo_context *context) {
     return CL_SUCCESS;
 }
 
-blo_status blo_check(blo_context *context, cl_int code, const char *call) {
-    enum { FIRST_VENDOR_ERROR = -9999 }; /* from here down drivers report a device that is gone */
-    if (code == CL_SUCCESS)
-        return BLO_OK;
-    if (code == CL_DEVICE_NOT_AVAILABLE || code <= FIRST_VENDOR_ERROR) {
-        context->lost = true;
-        return blo_fail(context, BLO_ERROR_DEVICE, "the device \"%s\" is lost (%s: %s); make a new context",
-                        context->facts.name, call, blo_cl_error_name(code));
-    }
-    bool memory = code == CL_OUT_OF_HOST_MEMORY || code == CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    return blo_fail(context, memory ? BLO_ERROR_MEMORY : BLO_ERROR_DEVICE, "%s failed on device \"%s\": %s (%d)", call,
-                    context->facts.name, blo_cl_error_name(code), (int)code);
-}
-
-const char *blo_cl_error_name(cl_int code) {
+static const char *name_of(cl_int code) {
     static const struct {
         cl_int code;
         const char *name;
@@ -73,4 +59,18 @@ const char *blo_cl_error_name(cl_int code) {
         if (names[i].code == code)
             return names[i].name;
     return "OpenCL error";
+}
+
+blo_status blo_check(blo_context *context, cl_int code, const char *call) {
+    enum { FIRST_VENDOR_ERROR = -9999 }; /* from here down drivers report a device that is gone */
+    if (code == CL_SUCCESS)
+        return BLO_OK;
+    if (code == CL_DEVICE_NOT_AVAILABLE || code <= FIRST_VENDOR_ERROR) {
+        context->lost = true;
+        return blo_fail(context, BLO_ERROR_DEVICE, "the device \"%s\" is lost (%s: %s); make a new context",
+                        context->facts.name, call, name_of(code));
+    }
+    bool memory = code == CL_OUT_OF_HOST_MEMORY || code == CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    return blo_fail(context, memory ? BLO_ERROR_MEMORY : BLO_ERROR_DEVICE, "%s failed on device \"%s\": %s (%d)", call,
+                    context->facts.name, name_of(code), (int)code);
 }

@@ -2,8 +2,6 @@
 #include "cl_sources.h"
 #include "opencl.h"
 
-#include <time.h>
-
 enum { LAUNCHES = 256, ROUNDS = 9 };
 
 typedef struct cost_run {
@@ -12,12 +10,6 @@ typedef struct cost_run {
     blo_buffer *at;
     blo_recording *recording;
 } cost_run;
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static blo_status open_run(cost_run *run) {
     const blo_kernel_source source = {.name = "blo_tick", .text = blo_cl_tick};
@@ -57,11 +49,11 @@ static blo_status measure(const cost_run *run, double seconds[2]) {
     blo_status status = blo_context_finish(run->context);
     for (int i = -2; i < 2 * ROUNDS && status == BLO_OK; i++) {
         const int which = i & 1;
-        const double start = now();
+        const double start = blo_seconds();
         status = which ? blo_recording_replay(run->recording) : launch_all(run);
         if (status == BLO_OK)
             status = blo_context_finish(run->context);
-        const double took = (now() - start) / LAUNCHES;
+        const double took = (blo_seconds() - start) / LAUNCHES;
         if (i < 2 || took < seconds[which])
             seconds[which] = took;
     }

@@ -119,7 +119,6 @@ void blo_clblast_release(const blo_context *context);
 cl_int blo_fault(blo_context *context);
 /* Takes the result of the OpenCL call CALL: OK, or the sentence with the error's name. Notes a lost device. */
 blo_status blo_check(blo_context *context, cl_int code, const char *call);
-const char *blo_cl_error_name(cl_int code);
 
 /* Chooses a device by WHAT (see blo_context_options.device). The sentence goes to CONTEXT. */
 blo_status blo_choose_device(blo_context *context, const char *what);

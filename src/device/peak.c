@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     CHAINS = 12, /* as cl/peak.cl has them */
@@ -26,12 +25,6 @@ typedef struct peak_run {
     blo_kernel *fma, *read;
     blo_buffer *in, *out;
 } peak_run;
-
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 blo_status blo_peak_kernels(blo_context *context, blo_dtype dtype, int width, blo_kernel *kernels[2]) {
     const char *type = blo_dtype_name(dtype);
@@ -94,11 +87,11 @@ static void close_run(peak_run *run) {
 static blo_status fastest(const peak_run *run, blo_kernel *kernel, int repeats, double *seconds) {
     blo_status status = blo_context_finish(run->context);
     for (int i = 0; i < repeats && status == BLO_OK; i++) {
-        double start = seconds_now();
+        double start = blo_seconds();
         status = blo_kernel_launch(kernel, 1, &run->items, &run->local);
         if (status == BLO_OK)
             status = blo_context_finish(run->context);
-        double took = seconds_now() - start;
+        double took = blo_seconds() - start;
         *seconds = i == 0 || took < *seconds ? took : *seconds;
     }
     return status;

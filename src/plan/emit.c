@@ -205,7 +205,7 @@ static const blo_value *load(blo_emitter *emitter, const blo_node *node, const b
     blo_emit_name(emitter, "t", sum);
     snprintf(more, sizeof more, " + c * %" PRId64 "u", node->count);
     load_text(emitter, node, p, at, more, linear, &update);
-    blo_text_add(text, "%s %s = %s;\n" BLO_SUM_IN_ORDER "for (uint c = 1; c < %du; c++)\n%s += %s;\n",
+    blo_text_add(text, "%s %s = %s;\nBLO_SUM_IN_ORDER for (uint c = 1; c < %du; c++)\n%s += %s;\n",
                  blo_emit_type(emitter, node->dtype, wide), sum, value->name, facts->parts, sum,
                  update.failed ? "" : update.data);
     emitter->failed = emitter->failed || update.failed;

@@ -86,10 +86,6 @@ void blo_emit_arguments(const blo_emitter *emitter, blo_plan_step *step);
 
 /* VALUE as OpenCL C of type DTYPE. */
 void blo_emit_literal(char *text, size_t size, blo_dtype dtype, double value);
-/* Before the "for" of a sum by additions, whose order is part of the result: compilers may not take it apart into
- * partial sums, but Intel's for CPUs does, in the work-items that are left over when it has filled its vectors. Sums by
- * fma it leaves alone; other compilers ignore what they do not know. An operator, as it may stand inside a macro. */
-#define BLO_SUM_IN_ORDER "_Pragma(\"clang loop vectorize(disable)\")\n"
 /* How a sum or maximum starts, and how it takes in VALUE. */
 const char *blo_reduction_start(const blo_node *node);
 void blo_reduction_update(blo_text *text, const blo_node *node, const char *accumulator, const char *value);

@@ -59,7 +59,7 @@ const blo_value *blo_emit_reduced(blo_emitter *emitter, const blo_node *node, co
     const bool wide = element && element->wide;
     blo_text_add(blo_emit_text(emitter, scope), "%s %s = %s;\n", blo_emit_type(emitter, node->dtype, wide), accumulator,
                  blo_reduction_start(node));
-    snprintf(header, sizeof header, BLO_SUM_IN_ORDER "for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable,
+    snprintf(header, sizeof header, "BLO_SUM_IN_ORDER for (uint %s = 0; %s < %" PRId64 "; %s++)", variable, variable,
              length, variable);
     blo_emit_close(emitter, loop, header, "");
     return blo_emit_alias(emitter, node, index, scope, wide, accumulator);

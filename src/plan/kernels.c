@@ -329,7 +329,7 @@ static blo_status scatter_kernel(blo_lowering *lowering, const blo_group *group,
     }
     emitter.failed = emitter.failed || (which->count > 0 && !value);
     blo_text_add(blo_emit_text(&emitter, 0), "%s s = 0;\n", blo_type_name(node->dtype));
-    blo_emit_close(&emitter, loop, BLO_SUM_IN_ORDER "for (uint j = 0; j < length; j++)", "");
+    blo_emit_close(&emitter, loop, "BLO_SUM_IN_ORDER for (uint j = 0; j < length; j++)", "");
     const blo_value sum = {.node = node, .name = "s"};
     blo_emit_result(&emitter, node, &sum, g, 0);
     const uint64_t length = (uint64_t)which->count;

@@ -48,12 +48,12 @@ void blo_squares_combine_text(blo_text *text, const blo_squares_parts *parts) {
     char factor[48];
     blo_emit_literal(factor, sizeof factor, parts->dtype, parts->factor);
     blo_text_add(text,
-                 "%s all%s = 0, %s = 0;\n" BLO_SUM_IN_ORDER
-                 "for (ulong c = 0; c < chunks; c++)\nall%s += p%d[o%d + c * %" PRId64 " + g];\n",
+                 "%s all%s = 0, %s = 0;\n"
+                 "BLO_SUM_IN_ORDER for (ulong c = 0; c < chunks; c++)\nall%s += p%d[o%d + c * %" PRId64 " + g];\n",
                  type, parts->result, parts->result, parts->result, parts->sums, parts->sums, parts->count);
     blo_text_add(text,
-                 BLO_SUM_IN_ORDER "for (ulong c = 0; c < chunks; c++) {\nconst %s size = (%s)(c + 1 < chunks ? %" PRId64
-                                  " : %" PRId64 ");\n",
+                 "BLO_SUM_IN_ORDER for (ulong c = 0; c < chunks; c++) {\nconst %s size = (%s)(c + 1 < chunks ? %" PRId64
+                 " : %" PRId64 ");\n",
                  type, type, parts->chunk, parts->last);
     blo_text_add(text,
                  "const %s away = p%d[o%d + c * %" PRId64 " + g] / size - all%s * %s;\n%s += p%d[o%d + c * %" PRId64

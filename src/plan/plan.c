@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct blo_plan {
     blo_context *context;
@@ -219,12 +218,6 @@ blo_status blo_lower(blo_lowering *lowering) {
     return status == BLO_OK ? blo_lower_place(lowering) : status;
 }
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 blo_status blo_lower_check(blo_context *context, int n, blo_node *const *outputs) {
     for (int i = 0; i < n; i++) {
         if (!outputs[i])
@@ -244,7 +237,7 @@ blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs,
     blo_status status = blo_lower_check(context, n, outputs);
     if (status != BLO_OK)
         return status;
-    double start = seconds_now(), built = blo_context_counters(context)->seconds_build;
+    double start = blo_seconds(), built = blo_context_counters(context)->seconds_build;
     blo_lowering lowering = {.context = context, .n_outputs = n, .outputs = outputs, .fixed = fixed};
     blo_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
@@ -271,7 +264,7 @@ blo_status blo_plan_lower(blo_context *context, int n, blo_node *const *outputs,
 done:
     blo_lower_free(&lowering);
     blo_plan_destroy(plan);
-    blo_context_counters(context)->seconds_build = built + seconds_now() - start; /* building inside is counted once */
+    blo_context_counters(context)->seconds_build = built + blo_seconds() - start; /* building inside is counted once */
     return status;
 }
 

@@ -135,7 +135,7 @@ static void open_range(blo_emitter *emitter, const blo_group *group, const blo_d
 static void close_range(blo_emitter *emitter, const blo_domain *over, const shares *s, const range *r) {
     char header[192];
     close_vectors(emitter, over, r->inner);
-    snprintf(header, sizeof header, BLO_SUM_IN_ORDER "for (uint %s = 0; %s < %" PRId64 "u; %s++)", r->k, r->k, s->chunk,
+    snprintf(header, sizeof header, "BLO_SUM_IN_ORDER for (uint %s = 0; %s < %" PRId64 "u; %s++)", r->k, r->k, s->chunk,
              r->k);
     blo_emit_close(emitter, r->loop, header, "");
 }
@@ -301,8 +301,9 @@ static void combine_text(blo_emitter *emitter, const blo_group *group, const sha
         return;
     }
     blo_text_add(text,
-                 "%s %s = p%d[o%d + g];\n" BLO_SUM_IN_ORDER
-                 "for (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64 " + g];\n",
+                 "%s %s = p%d[o%d + g];\n"
+                 "BLO_SUM_IN_ORDER for (ulong c = 1; c < chunks; c++) {\nconst %s v = p%d[o%d + c * %" PRId64
+                 " + g];\n",
                  type, name, from, from, type, from, from, node->count);
     blo_reduction_update(text, node, name, "v");
     blo_text_add(text, "}\n");

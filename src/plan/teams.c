@@ -78,7 +78,7 @@ static blo_status team_ranges(blo_lowering *lowering, const blo_node *node, int 
         blo_reduction_update(blo_emit_text(&emitter, loop), node, "s", value->name);
     blo_text_add(blo_emit_text(&emitter, 0), "%s s = %s;\n", blo_type_name(node->dtype), blo_reduction_start(node));
     char header[192];
-    snprintf(header, sizeof header, BLO_SUM_IN_ORDER "for (uint k = member; k < %" PRId64 "u; k += %d)", s->chunk,
+    snprintf(header, sizeof header, "BLO_SUM_IN_ORDER for (uint k = member; k < %" PRId64 "u; k += %d)", s->chunk,
              s->team);
     blo_emit_close(&emitter, loop, header, "");
     add_team(&emitter, node, s->team);
@@ -98,8 +98,9 @@ static blo_status team_combine(blo_lowering *lowering, const blo_node *node, int
     blo_text *text = blo_emit_text(&emitter, 0);
     const int from = blo_emit_array(&emitter, s->partial, false);
     blo_text_add(text,
-                 "%s s = %s;\n" BLO_SUM_IN_ORDER
-                 "for (ulong c = member; c < chunks; c += %d) {\nconst %s v = p%d[o%d + c * %" PRId64 " + g];\n",
+                 "%s s = %s;\n"
+                 "BLO_SUM_IN_ORDER for (ulong c = member; c < chunks; c += %d) {\nconst %s v = p%d[o%d + c * %" PRId64
+                 " + g];\n",
                  type, blo_reduction_start(node), s->team, type, from, from, node->count);
     blo_reduction_update(text, node, "s", "v");
     blo_text_add(text, "}\n");

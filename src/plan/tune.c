@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { ROUNDS = 3, RUNS = 5, MOST_ARRAYS = 3 };
 
@@ -85,23 +84,17 @@ static blo_status open_trial(blo_context *context, const blo_device_facts *facts
     return status == BLO_OK ? bind(t) : status;
 }
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* The least of some runs, after one that does not count: what else the machine does only adds to it. */
 static blo_status time_trial(blo_context *context, const trial *t, double *seconds) {
     blo_status status = BLO_OK;
     *seconds = HUGE_VAL;
     for (int run = -1; run < RUNS && status == BLO_OK; run++) {
-        double start = now();
+        double start = blo_seconds();
         status = blo_kernel_launch(t->kernel, 3, t->global, t->local);
         if (status == BLO_OK)
             status = blo_context_finish(context);
         if (run >= 0)
-            *seconds = fmin(*seconds, now() - start);
+            *seconds = fmin(*seconds, blo_seconds() - start);
     }
     return status;
 }

@@ -255,16 +255,12 @@ const blo_buffer *blo_loop_scratch(const blo_loop *loop) {
     return loop->scratch;
 }
 
-void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints) {
+void blo_loop_levels(const blo_loop *loop, bool *used) {
     const blo_split *split = &loop->split;
     for (int j = 0; j <= loop->n_levels; j++) {
         bool run = (j == split->full_levels && split->more_steps < loop->steps) ||
                    (j == split->full_levels + 1 && split->more_steps > 0);
-        bool used = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
-        if (steps)
-            steps[j] = used;
-        if (adjoints)
-            adjoints[j] = used;
+        used[j] = split->thinned ? j == 0 || (split->rooms > 0 && j == split->level) : run;
     }
 }
 

@@ -83,7 +83,7 @@ blo_status blo_loop_replay_begin(blo_loop *loop, const blo_stage *steps, const b
     loop->replays = loop->records = false;
     if (!blo_context_facts(loop->context)->replays)
         return BLO_OK;
-    blo_loop_levels(loop, loop->used, NULL);
+    blo_loop_levels(loop, loop->used);
     const bool can = can_record(loop, steps, loop->used, observe), first = loop->n_bindings == 0;
     blo_status status = compare(loop, steps, loop->used, observe, every);
     if (status != BLO_OK || !can || !loop->same) { /* a recording is of the bindings last noted, or there is none */

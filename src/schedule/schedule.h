@@ -77,9 +77,9 @@ blo_status blo_loop_create(blo_context *context, const blo_loop_layout *layout, 
 void blo_loop_destroy(blo_loop *loop);
 const blo_buffer *blo_loop_scratch(const blo_loop *loop);
 
-/* Which levels of steps and of adjoints the loop asks for, two of each at most: decided when it was made, from the
- * budget and the costs. STEPS, ADJOINTS: [n_levels + 1]; either may be NULL. */
-void blo_loop_levels(const blo_loop *loop, bool *steps, bool *adjoints);
+/* Which levels the loop asks for, of steps and of adjoints alike, two at most: decided when it was made, from the
+ * budget and the costs. USED: [n_levels + 1]. */
+void blo_loop_levels(const blo_loop *loop, bool *used);
 
 /* Where to write s_0 before a run (queue copies there), and array I of s_0. Forgets the run before. */
 blo_place blo_loop_begin(blo_loop *loop, int i);

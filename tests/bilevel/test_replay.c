@@ -1,20 +1,10 @@
 /* Lower loops that are recorded and replayed: upper iterations have the same bits as those that are queued, whatever
  * changes from one to the next. */
 #include "../support.h"
+#include "../support/context.h"
 #include "bilevel/solver.h"
-#include "device/opencl.h"
 
-enum {
-    ROWS = 60,
-    WIDTH = 20,
-    HIDDEN = 16,
-    KINDS = 4,
-    LOOP = 9,
-    BATCH_ROWS = 10,
-    ITERATIONS = 6,
-    TASKS = 3,
-    SKIPPED = 77
-};
+enum { ROWS = 60, WIDTH = 20, HIDDEN = 16, KINDS = 4, LOOP = 9, BATCH_ROWS = 10, ITERATIONS = 6, TASKS = 3 };
 enum { SMALL_BUDGET = 88000 }; /* bytes; too few for all states of the model with a hidden layer */
 
 typedef struct variant {
@@ -123,13 +113,11 @@ static void make_solver(problem *p, int which) {
 }
 
 static void open_problem(problem *p, const variant *v, blo_replay replay) {
-    char message[512] = "";
     blo_context_options options;
     blo_optimizer_options adam, sgd;
-    *p = (problem){.v = v, .tasks = v->tasks ? v->tasks : 1};
     blo_context_options_default(&options);
     options.replay = replay;
-    ck_assert_msg(blo_context_create(&options, &p->context, message, sizeof message) == BLO_OK, "%s", message);
+    *p = (problem){.v = v, .tasks = v->tasks ? v->tasks : 1, .context = open_context_with(&options)};
     MUST(p->context, blo_model_create(p->context, BLO_DOUBLE, &p->upper));
     MUST(p->context, blo_model_create(p->context, BLO_DOUBLE, &p->lower));
     MUST(p->context, blo_model_add(p->upper, "x", 1, (const int64_t[]){ROWS / p->tasks}));
@@ -232,26 +220,13 @@ START_TEST(replayed_loops_have_the_bits_of_queued_ones) {
 }
 END_TEST
 
-/* Outside of any test: nothing is asserted. */
-static bool can_record(void) {
-    blo_context *context = NULL;
-    bool can = blo_context_create(NULL, &context, NULL, 0) != BLO_OK || context->can_record;
-    blo_context_destroy(context);
-    return can;
-}
-
 int main(void) {
     if (!can_record())
-        return SKIPPED;
+        return EXIT_SKIPPED;
     Suite *suite = suite_create("replayed lower loops");
     TCase *all = tcase_create("all");
     tcase_set_timeout(all, 300);
     tcase_add_loop_test(all, replayed_loops_have_the_bits_of_queued_ones, 0, VARIANTS);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

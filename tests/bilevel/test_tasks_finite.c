@@ -18,10 +18,16 @@ static blo_node *steep_upper(const blo_state *s, void *user) {
 
 enum { STEEP = 12 };
 
+static const double near[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}}, other[TASKS][2] = {{1, 2}, {3, 1}, {0, 1}};
+
 typedef struct steep {
     blo_context *context;
     blo_model *upper, *lower;
-    blo_lower_options options;
+    blo_iapttgm *method;
+    /* of one loop */
+    blo_lower_solver *solver;
+    blo_trajectory *trajectory;
+    blo_tensor *train, *steepness, *validate;
 } steep;
 
 static void open_steep(steep *s) {
@@ -35,38 +41,55 @@ static void open_steep(steep *s) {
     MUST(s->context, blo_model_add(s->lower, "b", 1, shape));
     MUST(s->context, blo_model_set(s->upper, "x", some, 2));
     MUST(s->context, blo_model_set(s->lower, "b", far, 2));
-    blo_lower_options_default(&s->options);
-    s->options.lower_loop = STEEP;
+    MUST(s->context, blo_iapttgm_create(steep_upper, NULL, s->upper, s->lower, &s->method));
+}
+
+static void close_steep(steep *s) {
+    blo_iapttgm_destroy(s->method);
+    blo_model_destroy(s->upper);
+    blo_model_destroy(s->lower);
+    blo_context_destroy(s->context);
+}
+
+/* Runs a loop of TASKS tasks at once, or in turns, and queues its sweep. TRAIN, VALIDATE [TASKS][2], STEEPNESS, CHOSEN
+ * [TASKS]. */
+static void sweep_steep(steep *s, int tasks, bool turns, const double (*train)[2], const double *steepness,
+                        const double (*validate)[2], const int *chosen) {
+    const int more = tasks > 1;
+    const int64_t shape[2] = {tasks, 2}, *vector = shape + !more;
+    blo_lower_options options;
+    blo_lower_options_default(&options);
+    options.lower_loop = STEEP;
+    s->train = tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, train);
+    s->steepness = tensor_of(s->context, BLO_DOUBLE, more, shape, steepness);
+    s->validate = tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, validate);
+    MUST(s->context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s->upper, s->lower, &options, &s->solver));
+    MUST(s->context, blo_lower_solver_set_tasks(s->solver, tasks));
+    if (turns)
+        s->solver->cached = 0;
+    MUST(s->context, blo_lower_optimize(s->solver, s->train, s->steepness, s->validate, NULL, &s->trajectory, NULL));
+    MUST(s->context, blo_iapttgm_compute_gradients(s->method, s->validate, NULL, s->trajectory, chosen, NULL));
+}
+
+static void end_loop(steep *s) {
+    blo_trajectory_destroy(s->trajectory);
+    blo_lower_solver_destroy(s->solver);
+    blo_tensor_destroy(s->train);
+    blo_tensor_destroy(s->steepness);
+    blo_tensor_destroy(s->validate);
+    s->trajectory = NULL;
+    s->solver = NULL;
 }
 
 /* Tasks FIRST … FIRST + TASKS - 1 at once, added to the gradients. */
 static void run_steep(steep *s, int first, int tasks, bool turns, const int *chosen) {
-    static const double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}},
-                        other[TASKS][2] = {{1, 2}, {3, 1}, {0, 1}}, steepness[TASKS] = {1, 0, 0.7};
-    blo_lower_solver *solver = NULL;
-    blo_iapttgm *method = NULL;
-    blo_trajectory *trajectory = NULL;
+    static const double steepness[TASKS] = {1, 0, 0.7};
     double values[TASKS * 2];
-    const int more = tasks > 1;
-    const int64_t shape[2] = {tasks, 2}, *vector = shape + !more;
-    blo_tensor *t[3] = {tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, data[first]),
-                        tensor_of(s->context, BLO_DOUBLE, more, shape, steepness + first),
-                        tensor_of(s->context, BLO_DOUBLE, 1 + more, vector, other[first])};
-    MUST(s->context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s->upper, s->lower, &s->options, &solver));
-    MUST(s->context, blo_lower_solver_set_tasks(solver, tasks));
-    if (turns)
-        solver->cached = 0;
-    MUST(s->context, blo_iapttgm_create(steep_upper, NULL, s->upper, s->lower, &method));
-    MUST(s->context, blo_lower_optimize(solver, t[0], t[1], t[2], NULL, &trajectory, NULL));
-    MUST(s->context, blo_trajectory_get(trajectory, STEEP, "b", values, tasks * 2));
-    ck_assert(first == 1 || isnan(values[0]));
-    MUST(s->context, blo_iapttgm_compute_gradients(method, t[2], NULL, trajectory, chosen, NULL));
+    sweep_steep(s, tasks, turns, near + first, steepness + first, other + first, chosen);
     MUST(s->context, blo_context_finish(s->context));
-    blo_trajectory_destroy(trajectory);
-    blo_iapttgm_destroy(method);
-    blo_lower_solver_destroy(solver);
-    for (int i = 0; i < 3; i++)
-        blo_tensor_destroy(t[i]);
+    MUST(s->context, blo_trajectory_get(s->trajectory, STEEP, "b", values, tasks * 2));
+    ck_assert(first == 1 || isnan(values[0]));
+    end_loop(s);
 }
 
 static void read_steep(steep *s, double *gradients) {
@@ -75,6 +98,13 @@ static void read_steep(steep *s, double *gradients) {
     MUST(s->context, blo_model_get_gradient(s->lower, "b", gradients + 4, 2));
     MUST(s->context, blo_model_zero_gradients(s->upper));
     MUST(s->context, blo_model_zero_gradients(s->lower));
+}
+
+static void check_no_gradient(steep *s) {
+    double gradients[6];
+    read_steep(s, gradients);
+    for (int i = 0; i < 6; i++)
+        ck_assert_double_eq(gradients[i], 0);
 }
 
 START_TEST(a_task_that_left_spoils_nothing) {
@@ -92,9 +122,7 @@ START_TEST(a_task_that_left_spoils_nothing) {
         ck_assert_double_eq_tol(got[i], wanted[i], 1e-12);
     }
     ck_assert_double_gt(fabs(wanted[0]), 1e-3);
-    blo_model_destroy(s.upper);
-    blo_model_destroy(s.lower);
-    blo_context_destroy(s.context);
+    close_steep(&s);
 }
 END_TEST
 
@@ -102,36 +130,19 @@ END_TEST
  * names its task. */
 START_TEST(what_is_not_finite_is_told) {
     const int beyond[TASKS] = {STEEP, 2, 2};
-    double gradients[6];
+    double data[TASKS][2];
     steep s;
     open_steep(&s);
-    blo_lower_solver *solver = NULL;
-    blo_trajectory *trajectory = NULL;
-    blo_iapttgm *method = NULL;
-    double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}};
-    blo_tensor *t[2] = {tensor_of(s.context, BLO_DOUBLE, 2, (const int64_t[]){TASKS, 2}, data),
-                        tensor_of(s.context, BLO_DOUBLE, 1, (const int64_t[]){TASKS}, (const double[]){1, 0, 1})};
-    MUST(s.context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s.upper, s.lower, &s.options, &solver));
-    MUST(s.context, blo_lower_solver_set_tasks(solver, TASKS));
-    MUST(s.context, blo_iapttgm_create(steep_upper, NULL, s.upper, s.lower, &method));
-    MUST(s.context, blo_lower_optimize(solver, t[0], t[1], t[0], NULL, &trajectory, NULL));
-    MUST(s.context, blo_iapttgm_compute_gradients(method, t[0], NULL, trajectory, beyond, NULL));
+    sweep_steep(&s, TASKS, false, near, (const double[]){1, 0, 1}, near, beyond);
     ck_assert_int_eq(blo_context_finish(s.context), BLO_ERROR_NUMERIC);
-    read_steep(&s, gradients);
-    for (int i = 0; i < 6; i++)
-        ck_assert_double_eq(gradients[i], 0);
+    check_no_gradient(&s);
+    memcpy(data, near, sizeof data);
     data[2][1] = INFINITY;
-    MUST(s.context, blo_tensor_upload(t[0], data, sizeof data));
+    MUST(s.context, blo_tensor_upload(s.validate, data, sizeof data));
     MUST_FAIL(s.context, BLO_ERROR_NUMERIC, "of task 2 (of 0 ... 2) is not finite at lower step 1",
-              blo_lower_optimize(solver, t[0], t[1], t[0], NULL, &trajectory, NULL));
-    blo_trajectory_destroy(trajectory);
-    blo_iapttgm_destroy(method);
-    blo_lower_solver_destroy(solver);
-    blo_tensor_destroy(t[0]);
-    blo_tensor_destroy(t[1]);
-    blo_model_destroy(s.upper);
-    blo_model_destroy(s.lower);
-    blo_context_destroy(s.context);
+              blo_lower_optimize(s.solver, s.train, s.steepness, s.validate, NULL, &s.trajectory, NULL));
+    end_loop(&s);
+    close_steep(&s);
 }
 END_TEST
 
@@ -140,36 +151,13 @@ END_TEST
 /* The sweep of TASKS tasks, of which those of a STEEPNESS go beyond all numbers, fails with WORDS; no gradient changes.
  */
 static void expect_told(int tasks, bool turns, const double *steepness, const int *chosen, const char *words) {
-    static const double data[TASKS][2] = {{0.3, -0.4}, {0.1, 0.8}, {-0.5, 0.2}};
-    double gradients[6];
-    const int more = tasks > 1;
-    const int64_t shape[2] = {tasks, 2};
     steep s;
-    blo_lower_solver *solver = NULL;
-    blo_trajectory *trajectory = NULL;
-    blo_iapttgm *method = NULL;
     open_steep(&s);
-    blo_tensor *t[2] = {tensor_of(s.context, BLO_DOUBLE, 1 + more, shape + !more, data),
-                        tensor_of(s.context, BLO_DOUBLE, more, shape, steepness)};
-    MUST(s.context, blo_lower_solver_create(steep_lower, steep_upper, NULL, s.upper, s.lower, &s.options, &solver));
-    MUST(s.context, blo_lower_solver_set_tasks(solver, tasks));
-    if (turns)
-        solver->cached = 0;
-    MUST(s.context, blo_iapttgm_create(steep_upper, NULL, s.upper, s.lower, &method));
-    MUST(s.context, blo_lower_optimize(solver, t[0], t[1], t[0], NULL, &trajectory, NULL));
-    MUST(s.context, blo_iapttgm_compute_gradients(method, t[0], NULL, trajectory, chosen, NULL));
+    sweep_steep(&s, tasks, turns, near, steepness, near, chosen);
     MUST_FAIL(s.context, BLO_ERROR_NUMERIC, words, blo_context_finish(s.context));
-    read_steep(&s, gradients);
-    for (int i = 0; i < 6; i++)
-        ck_assert_double_eq(gradients[i], 0);
-    blo_trajectory_destroy(trajectory);
-    blo_iapttgm_destroy(method);
-    blo_lower_solver_destroy(solver);
-    blo_tensor_destroy(t[0]);
-    blo_tensor_destroy(t[1]);
-    blo_model_destroy(s.upper);
-    blo_model_destroy(s.lower);
-    blo_context_destroy(s.context);
+    check_no_gradient(&s);
+    end_loop(&s);
+    close_steep(&s);
 }
 
 /* _i: at once, in turns. */

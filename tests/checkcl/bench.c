@@ -5,17 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "product.h"
 
 enum { RUNS = 15, QUEUED = 8 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -53,11 +46,11 @@ static void run_part(const product *p, part which, const work *w) {
 /* Seconds of one of COUNT queued at once. */
 static double time_part(const product *p, part which, const work *w, int count) {
     MUST(blo_context_finish(context));
-    double start = now();
+    double start = blo_seconds();
     for (int i = 0; i < count; i++)
         run_part(p, which, w);
     MUST(blo_context_finish(context));
-    return (now() - start) / count;
+    return (blo_seconds() - start) / count;
 }
 
 static void print_json(const work *w, const product *p, const double seconds[PARTS]) {

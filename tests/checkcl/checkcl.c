@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
 #include "product.h"
 
 enum { ROUNDS = 24 };
@@ -165,13 +166,8 @@ int main(int argc, char **argv) {
         tcase_add_loop_test(kernels, short_products_match, 0, 2);
         tcase_add_loop_test(kernels, checks_and_commits_match, 0, 2);
         suite_add_tcase(suite, kernels);
-        SRunner *runner = srunner_create(suite);
-        srunner_set_fork_status(runner,
-                                CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-        srunner_run_all(runner, CK_NORMAL);
-        failed = srunner_ntests_failed(runner);
-        srunner_free(runner);
+        failed = run_suite_here(suite);
     }
     blo_context_destroy(context);
-    return failed != 0;
+    return failed;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/suite.h"
 #include "device/opencl.h"
 
 static char folder[32], path[1024];
@@ -131,10 +132,5 @@ int main(void) {
     tcase_add_test(tests, binaries_are_kept_and_damage_is_noticed);
     tcase_add_test(tests, programs_are_kept_only_where_nobody_else_keeps_them);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

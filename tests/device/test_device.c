@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/suite.h"
 #include "device/opencl.h"
 
 static char message[1024];
@@ -348,10 +349,5 @@ int main(void) {
     tcase_add_test(threads, two_contexts_in_two_threads);
     suite_add_tcase(suite, tests);
     suite_add_tcase(suite, threads);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

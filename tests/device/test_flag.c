@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
 #include "device/opencl.h"
 
 enum { COUNT = 3000 }; /* more than one chunk of a check, and no multiple of it */
@@ -169,10 +170,5 @@ int main(void) {
     tcase_add_test(tests, the_first_bad_part_of_the_first_check_is_told);
     tcase_add_test(tests, a_wait_that_fails_does_not_lose_the_flag);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

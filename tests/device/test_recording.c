@@ -3,9 +3,9 @@
 #include <stdlib.h>
 
 #include "../support.h"
-#include "device/opencl.h"
+#include "../support/context.h"
 
-enum { LAUNCHES = 40, SKIPPED = 77 };
+enum { LAUNCHES = 40 };
 
 static const blo_kernel_source append = {
     "append", "__kernel void append(__global uint *x, ulong at, int digit) { x[at] = 10 * x[at] + digit; }\n"};
@@ -15,15 +15,12 @@ static blo_kernel *kernel;
 static blo_buffer *numbers;
 
 static blo_context *open_with(blo_replay replay, bool profile) {
-    char message[512] = "";
-    blo_context *made = NULL;
     blo_context_options options;
     blo_context_options_default(&options);
     options.replay = replay;
     options.profile = profile;
     options.cache_folder = ""; /* what tuning found on this machine does not count */
-    ck_assert_msg(blo_context_create(&options, &made, message, sizeof message) == BLO_OK, "%s", message);
-    return made;
+    return open_context_with(&options);
 }
 
 static void open_all(void) {
@@ -120,9 +117,7 @@ START_TEST(any_call_may_fail) {
         blo_status status = record(&recording);
         if (status == BLO_OK)
             status = blo_recording_replay(recording);
-        ended = context->faults > 0;
-        context->faults = 0;
-        ck_assert_int_eq(status, ended ? BLO_OK : BLO_ERROR_DEVICE);
+        ended = ended_before_fault(context, status);
         if (!ended) { /* nothing was queued, and what is launched now is not recorded */
             check_numbers(0, 0);
             MUST(context, add_digit(0, 4));
@@ -195,14 +190,6 @@ START_TEST(what_was_measured_decides_where_nobody_does) {
 }
 END_TEST
 
-/* Outside of any test: nothing is asserted. */
-static bool can_record(void) {
-    blo_context *made = NULL;
-    bool can = blo_context_create(NULL, &made, NULL, 0) != BLO_OK || made->can_record;
-    blo_context_destroy(made);
-    return can;
-}
-
 /* Where a device cannot, ON says so. */
 static bool is_refused(void) {
     char message[512] = "";
@@ -217,7 +204,7 @@ static bool is_refused(void) {
 int main(void) {
     unsetenv("CLBILEVEL_REPLAY");
     if (!can_record())
-        return is_refused() ? SKIPPED : EXIT_FAILURE;
+        return is_refused() ? EXIT_SKIPPED : EXIT_FAILURE;
     Suite *suite = suite_create("recording");
     TCase *all = tcase_create("all");
     const TTest *const tests[] = {launches_are_replayed_as_they_were_bound,
@@ -231,10 +218,5 @@ int main(void) {
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++)
         tcase_add_test(all, tests[i]);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../support/suite.h"
 #include "device/device.h"
 
 static char folder[] = "/tmp/clbilevel-tuning-XXXXXX", path[128];
@@ -181,11 +182,7 @@ int main(void) {
     tcase_add_test(files, what_cannot_be_is_ignored);
     tcase_add_test(files, a_cut_file_is_ignored_and_replaced);
     suite_add_tcase(suite, files);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int failed = run_suite_here(suite);
     rmdir(folder);
-    return failed != 0;
+    return failed;
 }

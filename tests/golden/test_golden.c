@@ -12,6 +12,7 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "../support/suite.h"
 #include "golden_file.h"
 
 static const double double_tolerance = 1e-9, float_tolerance = 2e-5;
@@ -345,11 +346,7 @@ int main(void) {
     tcase_add_loop_test(tests, float_matches_pytorch, 0, (n_names + stride - 1) / stride);
     tcase_add_test(tests, with_one_model_the_initial_model_is_the_upper_model);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int failed = run_suite_here(suite);
     blo_context_destroy(context);
-    return failed != 0;
+    return failed;
 }

@@ -8,6 +8,7 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "../support/suite.h"
 #include "golden_file.h"
 #include "nn/model.h"
 
@@ -275,11 +276,7 @@ int main(void) {
     if (blo_context_has_double(context))
         tcase_add_loop_test(all, layers_match_pytorch, 0, sizeof layers / sizeof layers[0]);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int failed = run_suite_here(suite);
     blo_context_destroy(context);
-    return failed != 0;
+    return failed;
 }

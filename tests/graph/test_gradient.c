@@ -1,13 +1,9 @@
 /* Gradient checks: first and second order of every case of support/cases.c in double, by central differences of the
  * interpreter; and the same values and derivatives through compiled plans on the device. And the conventions at the
  * kinks. */
-#include <check.h>
 #include <inttypes.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "../support.h"
 #include "graph/graph.h"
 #include "support/cases.h"
 #include "support/interpret.h"
@@ -166,15 +162,8 @@ static void check_on_device(blo_context *context, const scene *s, const char *na
     blo_function_destroy(function);
 }
 
-static blo_context *open_context(void) {
-    char message[512];
-    blo_context *context = NULL;
-    ck_assert_msg(blo_context_create(NULL, &context, message, sizeof message) == BLO_OK, "%s", message);
-    return context;
-}
-
 START_TEST(the_device_computes_the_same) {
-    blo_context *context = open_context();
+    blo_context *context = open_context(0);
     scene s;
     for (int c = 0; c < blo_n_cases; c++)
         for (int variant = c % 2; open_scene(&s, &blo_cases[c], variant);
@@ -263,10 +252,5 @@ int main(void) {
     tcase_add_test(device, the_device_computes_the_same);
     suite_add_tcase(suite, graph);
     suite_add_tcase(suite, device);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

@@ -12,6 +12,9 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "../support/suite.h"
+#include "device/device.h"
+
 enum { ROUNDS = 7 };
 static blo_context *context;
 static uint64_t random_state = 20260303;
@@ -260,12 +263,6 @@ END_TEST
 
 /* --- timing --- */
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -282,12 +279,12 @@ static void bench(int64_t images, int64_t channels, int64_t size) {
         problem t;
         open_problem(&t, g, BLO_FLOAT, false, true, 1u << form);
         for (int run = -2; run < RUNS; run++) {
-            double start = now();
+            double start = blo_seconds();
             clock_t used = clock();
             run_problem(&t, 1);
             must(blo_context_finish(context));
             if (run >= 0) {
-                seconds[run] = now() - start;
+                seconds[run] = blo_seconds() - start;
                 busy += (double)(clock() - used) / CLOCKS_PER_SEC / RUNS;
             }
         }
@@ -310,12 +307,7 @@ static int run_tests(void) {
     tcase_add_loop_test(kernels, kernels_match, 0, 2);
     tcase_add_loop_test(kernels, layers_match, 0, 2);
     suite_add_tcase(suite, kernels);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }
 
 int main(int argc, char **argv) {

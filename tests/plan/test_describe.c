@@ -9,6 +9,7 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "../support/suite.h"
 #include "plan/plan.h"
 
 #define MUST(call) ck_assert_msg((call) == BLO_OK, "%s", blo_context_error(context))
@@ -209,10 +210,5 @@ int main(void) {
     tcase_add_test(tests, rows_of_a_narrow_product_are_turned);
     tcase_add_test(tests, a_gather_reads_the_rows_it_gives);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

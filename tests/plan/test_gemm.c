@@ -2,6 +2,7 @@
  * products of short k, whole lines of the result to each. Needs no device. */
 #include <check.h>
 
+#include "../support/suite.h"
 #include "plan/gemm.h"
 
 enum { GROUP = 6, COLUMNS = 7 }; /* of a launch's values, as the kernel takes them */
@@ -104,9 +105,5 @@ int main(void) {
     tcase_add_test(all, items_of_a_short_k_write_whole_lines);
     tcase_add_test(all, what_is_turned_is_one_register_wide);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite(suite);
 }

@@ -10,6 +10,7 @@
 
 #include <clbilevel/clbilevel.h>
 
+#include "../support/suite.h"
 #include "device/opencl.h"
 #include "graph/graph.h"
 #include "plan/plan.h"
@@ -384,11 +385,7 @@ int main(void) {
     tcase_add_test(tcase, statistics_of_a_batch_on_other_devices);
     tcase_add_test(tcase, companions_change_no_bit_of_a_variance);
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenCL implementations keep threads, which do not survive a fork */
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int failed = run_suite_here(suite);
     blo_context_destroy(context);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return failed;
 }

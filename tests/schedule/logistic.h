@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
 #include "schedule/schedule.h"
 
 enum { N = 48 }; /* elements: their bytes are a multiple of every alignment */
@@ -78,13 +79,9 @@ static inline int run_tests(const char *name, int n_tests, const TTest *const *t
     for (int i = 0; i < n_tests; i++)
         tcase_add_test(all, tests[i]);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
+    int failed = run_suite_here(suite);
     blo_context_destroy(context);
-    return failed != 0;
+    return failed;
 }
 
 #endif

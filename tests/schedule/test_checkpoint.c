@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../support/suite.h"
 #include "schedule/checkpoint.h"
 
 enum { MOST_STEPS = 60, MOST_SLOTS = 12, SEARCHED_STEPS = 10, LONGEST_LOOP = 2000, FAR = 1000000 };
@@ -327,10 +328,5 @@ int main(void) {
     tcase_add_test(tests, what_not_knowing_k_costs_is_as_documented);
     tcase_add_test(tests, long_loops_are_swept_within_their_slots);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }

@@ -1,7 +1,7 @@
 /* Loops whose steps keep arrays for their adjoints: at every budget from the least to one that keeps everything, the
  * same bits, within the budget, with the plans only that the loop said it would use, and no more steps than the
  * arithmetic promises. */
-#include "device/opencl.h"
+#include "../support/context.h"
 #include "logistic.h"
 #include "schedule/checkpoint.h"
 
@@ -97,15 +97,15 @@ static blo_status create(trial *t, uint64_t beside_fixed) {
 }
 
 static void make_stages(trial *t) {
-    bool steps[LEVELS + 1], adjoints[LEVELS + 1];
-    blo_loop_levels(t->loop, steps, adjoints);
+    bool used[LEVELS + 1];
+    blo_loop_levels(t->loop, used);
     memset(t->step, 0, sizeof t->step);
     memset(t->adjoint, 0, sizeof t->adjoint);
     for (int level = 0; level <= LEVELS; level++) { /* what is not named must not be looked at */
-        if (steps[level])
-            t->step[level] = (blo_stage){.plan = t->x->step[level], .sources = t->x->step_sources};
-        if (adjoints[level])
-            t->adjoint[level] = (blo_stage){.plan = t->x->adjoint[level], .sources = t->x->adjoint_sources};
+        if (!used[level])
+            continue;
+        t->step[level] = (blo_stage){.plan = t->x->step[level], .sources = t->x->step_sources};
+        t->adjoint[level] = (blo_stage){.plan = t->x->adjoint[level], .sources = t->x->adjoint_sources};
     }
 }
 
@@ -289,11 +289,8 @@ static void fail_each_call(scene *x, int steps, int arrays, int k) {
     for (bool ended = false; !ended; failures += !ended) {
         blo_place place;
         context->faults = failures + 1;
-        blo_status status = use(&t, k);
-        ended = context->faults > 0;
-        context->faults = 0;
-        ck_assert_int_eq(status, ended ? BLO_OK : BLO_ERROR_DEVICE);
-        status = blo_loop_state(t.loop, t.step, k, &place);
+        ended = ended_before_fault(context, use(&t, k));
+        blo_status status = blo_loop_state(t.loop, t.step, k, &place);
         if (status == BLO_OK) { /* the run was whole */
             check_place(place, x->states[k], "state", k);
             sweep(&t, k, true);

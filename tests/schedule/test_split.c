@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../support/suite.h"
 #include "schedule/split.h"
 
 static double least_of_all(const blo_split_request *request, int *slots, int *rooms) {
@@ -117,10 +118,5 @@ int main(void) {
     tcase_add_test(tests, where_all_states_fit_the_rest_is_kept_best_array_first);
     tcase_add_test(tests, a_long_loop_in_a_quarter_of_its_memory_stays_near_the_cost_of_keeping_all);
     suite_add_tcase(suite, tests);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed != 0;
+    return run_suite_here(suite);
 }
