@@ -29,9 +29,16 @@ bool blo_small_fits(const blo_binder *binder) {
 
 /* --- kernels of a solver --- */
 
+void blo_small_drop_turns(blo_small_turns *turns) {
+    blo_whole_destroy(turns->whole);
+    free(turns->entries);
+    *turns = (blo_small_turns){0};
+}
+
 void blo_small_free(blo_small *smalls) {
     while (smalls) {
         blo_small *next = smalls->next;
+        blo_small_drop_turns(&smalls->turns);
         blo_whole_destroy(smalls->whole);
         free(smalls->entries);
         free(smalls->buffers);

@@ -24,13 +24,13 @@ typedef enum blo_entry_kind {
     BLO_ENTRY_DIRECT,         /* the trajectory's direct gradient INDEX */
     BLO_ENTRY_UPPER_GRADIENT, /* of parameter INDEX */
     BLO_ENTRY_LOWER_GRADIENT,
-    BLO_ENTRY_BUFFER /* BUFFER itself */
+    BLO_ENTRY_OPTIMIZER /* input INDEX of OPTIMIZER's step */
 } blo_entry_kind;
 
 typedef struct blo_entry {
     blo_entry_kind kind;
     int index;
-    const blo_buffer *buffer;
+    const blo_optimizer *optimizer; /* NULL where it is none's */
 } blo_entry;
 
 enum {
@@ -68,6 +68,17 @@ void blo_entries_resolve(const blo_trajectory *trajectory, int n, const blo_entr
 
 /* --- the lower solver's kernels (small.c) --- */
 
+/* A kernel of whole upper iterations, with steps of these optimizers. */
+typedef struct blo_small_turns {
+    blo_whole *whole; /* NULL: none yet */
+    int n_optimizers;
+    uint64_t serials[BLO_SMALL_UPDATES],
+        forms[BLO_SMALL_UPDATES]; /* of their counts, which no other has; their steps' */
+    int n_entries;
+    blo_entry *entries;
+    double seconds; /* of an iteration when it last ran; 0: not known */
+} blo_small_turns;
+
 /* A kernel for one pair of programs; or the knowledge that they are not small. */
 typedef struct blo_small {
     struct blo_small *next;
@@ -76,6 +87,7 @@ typedef struct blo_small {
     int n_entries;
     blo_entry *entries;
     const blo_buffer **buffers;
+    blo_small_turns turns; /* the last that were solved */
 } blo_small;
 
 /* Whether what BINDER holds is small enough for one work-group. */
@@ -84,6 +96,7 @@ bool blo_small_fits(const blo_binder *binder);
  * UNSUPPORTED where options.whole is on. */
 blo_status blo_small_find(blo_trajectory *trajectory, blo_small **small);
 void blo_small_free(blo_small *smalls);
+void blo_small_drop_turns(blo_small_turns *turns);
 
 /* Queues the loop and its sweep, and reads the losses: one launch and one wait. */
 blo_status blo_small_run(blo_trajectory *trajectory, blo_buffer *const *warm);

@@ -34,19 +34,21 @@ blo_status blo_binder_status(const blo_binder *binder) {
     return BLO_OK;
 }
 
-static blo_spot table(blo_binder *binder, blo_entry_kind kind, int index, const blo_buffer *buffer) {
+static blo_spot new_entry(blo_binder *binder, blo_entry entry) {
     blo_whole_layout *layout = &binder->layout;
-    for (int i = 0; i < layout->n_table; i++) {
-        const blo_entry *entry = &binder->entries[i];
-        if (entry->kind == kind && entry->index == index && entry->buffer == buffer)
-            return (blo_spot){.kind = BLO_SPOT_TABLE, .index = i};
-    }
     if (layout->n_table == BLO_SMALL_ENTRIES) {
         binder->failed = true;
         return (blo_spot){0};
     }
-    binder->entries[layout->n_table] = (blo_entry){kind, index, buffer};
+    binder->entries[layout->n_table] = entry;
     return (blo_spot){.kind = BLO_SPOT_TABLE, .index = layout->n_table++};
+}
+
+static blo_spot table(blo_binder *binder, blo_entry_kind kind, int index) {
+    for (int i = 0; i < binder->layout.n_table; i++)
+        if (binder->entries[i].kind == kind && binder->entries[i].index == index)
+            return (blo_spot){.kind = BLO_SPOT_TABLE, .index = i};
+    return new_entry(binder, (blo_entry){kind, index, NULL});
 }
 
 static blo_spot spare(blo_binder *binder, uint64_t bytes) {
@@ -79,11 +81,11 @@ static blo_spot spot_of(blo_binder *binder, const blo_program *program, blo_role
     case BLO_ROLE_CARRY: return array(BLO_SPOT_CARRY, role.index);
     case BLO_ROLE_INITIAL: return array(BLO_SPOT_FIRST, role.index);
     case BLO_ROLE_STEP: return array(BLO_SPOT_STEP, 0);
-    case BLO_ROLE_UPPER: return table(binder, BLO_ENTRY_UPPER, role.index, NULL);
-    case BLO_ROLE_DATA: return table(binder, train ? BLO_ENTRY_TRAIN_DATA : BLO_ENTRY_VALIDATE_DATA, 0, NULL);
-    case BLO_ROLE_TARGET: return table(binder, train ? BLO_ENTRY_TRAIN_TARGET : BLO_ENTRY_VALIDATE_TARGET, 0, NULL);
+    case BLO_ROLE_UPPER: return table(binder, BLO_ENTRY_UPPER, role.index);
+    case BLO_ROLE_DATA: return table(binder, train ? BLO_ENTRY_TRAIN_DATA : BLO_ENTRY_VALIDATE_DATA, 0);
+    case BLO_ROLE_TARGET: return table(binder, train ? BLO_ENTRY_TRAIN_TARGET : BLO_ENTRY_VALIDATE_TARGET, 0);
     case BLO_ROLE_NAMED: {
-        blo_spot spot = table(binder, BLO_ENTRY_NAMED, role.index, NULL);
+        blo_spot spot = table(binder, BLO_ENTRY_NAMED, role.index);
         if (program->key.named[role.index].per_step) {
             spot.kind = BLO_SPOT_ROW;
             spot.bytes = row_bytes(&program->key.named[role.index]);
@@ -99,8 +101,8 @@ static blo_spot spot_of(blo_binder *binder, const blo_program *program, blo_role
     case BLO_ROLE_NONE:
     case BLO_ROLE_RUNNING:
     case BLO_ROLE_TRACKED: break; /* of queued loops, or outside of loops */
-    case BLO_ROLE_UPPER_BUFFER: return table(binder, BLO_ENTRY_UPPER_BUFFER, role.index, NULL);
-    case BLO_ROLE_LOWER_BUFFER: return table(binder, BLO_ENTRY_LOWER_BUFFER, role.index, NULL);
+    case BLO_ROLE_UPPER_BUFFER: return table(binder, BLO_ENTRY_UPPER_BUFFER, role.index);
+    case BLO_ROLE_LOWER_BUFFER: return table(binder, BLO_ENTRY_LOWER_BUFFER, role.index);
     }
     return array(BLO_SPOT_NONE, 0);
 }
@@ -137,7 +139,7 @@ static void place_seed(blo_binder *binder, blo_spot *to) {
         const int slot = i < n_upper ? objective->upper_slot[i] : objective->initial_slot[i - n_upper];
         const int carry = i < n_upper ? step->upper_slot[i] : step->initial_slot[i - n_upper];
         if (slot >= 0)
-            to[slot] = carry >= 0 ? array(BLO_SPOT_CARRY, carry) : table(binder, BLO_ENTRY_DIRECT, i, NULL);
+            to[slot] = carry >= 0 ? array(BLO_SPOT_CARRY, carry) : table(binder, BLO_ENTRY_DIRECT, i);
     }
 }
 
@@ -189,13 +191,12 @@ static void bind_start(blo_binder *binder, bool clear) {
         return;
     for (int i = 0; i < trajectory->n_state; i++)
         add_copy(copies, &n, array(BLO_SPOT_FIRST, i),
-                 i < n_lower ? table(binder, BLO_ENTRY_START, i, NULL) : array(BLO_SPOT_NONE, 0),
-                 trajectory->array_bytes[i]);
+                 i < n_lower ? table(binder, BLO_ENTRY_START, i) : array(BLO_SPOT_NONE, 0), trajectory->array_bytes[i]);
     for (int i = 0; clear && i < n_lower; i++)
-        add_copy(copies, &n, table(binder, BLO_ENTRY_LOWER_GRADIENT, i, NULL), array(BLO_SPOT_NONE, 0),
+        add_copy(copies, &n, table(binder, BLO_ENTRY_LOWER_GRADIENT, i), array(BLO_SPOT_NONE, 0),
                  blo_tensor_bytes(blo_model_gradient_at(solver->lower, i)));
     for (int i = 0; clear && i < n_upper; i++)
-        add_copy(copies, &n, table(binder, BLO_ENTRY_UPPER_GRADIENT, i, NULL), array(BLO_SPOT_NONE, 0),
+        add_copy(copies, &n, table(binder, BLO_ENTRY_UPPER_GRADIENT, i), array(BLO_SPOT_NONE, 0),
                  blo_tensor_bytes(blo_model_gradient_at(solver->upper, i)));
     binder->layout.n_start = n;
     binder->layout.start = copies;
@@ -207,7 +208,7 @@ static void bind_end(blo_binder *binder) {
     const int n_lower = trajectory->solver->n_lower;
     blo_whole_copy *copies = room(binder, n_lower, sizeof *copies);
     for (int i = 0; copies && trajectory->solver->options.warm_start && i < n_lower; i++)
-        add_copy(copies, &binder->layout.n_end, table(binder, BLO_ENTRY_WARM, i, NULL), array(BLO_SPOT_LAST, i),
+        add_copy(copies, &binder->layout.n_end, table(binder, BLO_ENTRY_WARM, i), array(BLO_SPOT_LAST, i),
                  trajectory->array_bytes[i]);
     binder->layout.end = copies;
 }
@@ -239,7 +240,7 @@ static void sum_own(blo_binder *binder, blo_whole_sum *sums, int carry, int slot
                     const blo_tensor *gradient) {
     if (carry < 0 && slot < 0)
         return;
-    const blo_spot from = carry >= 0 ? array(BLO_SPOT_CARRY, carry) : table(binder, BLO_ENTRY_DIRECT, direct, NULL);
+    const blo_spot from = carry >= 0 ? array(BLO_SPOT_CARRY, carry) : table(binder, BLO_ENTRY_DIRECT, direct);
     sums[binder->layout.n_sums++] = (blo_whole_sum){to, from, (uint64_t)blo_tensor_count(gradient)};
 }
 
@@ -254,10 +255,10 @@ static void bind_sums(blo_binder *binder) {
         return;
     for (int i = 0; i < step->n_upper; i++)
         sum_own(binder, sums, step->upper_slot[i], objective->upper_slot[i], i,
-                table(binder, BLO_ENTRY_UPPER_GRADIENT, i, NULL), blo_model_gradient_at(solver->upper, i));
+                table(binder, BLO_ENTRY_UPPER_GRADIENT, i), blo_model_gradient_at(solver->upper, i));
     for (int i = 0; solver->options.initialization_auxiliary && i < step->n_lower; i++) {
         const blo_tensor *gradient = blo_model_gradient_at(solver->lower, i);
-        const blo_spot to = table(binder, BLO_ENTRY_LOWER_GRADIENT, i, NULL);
+        const blo_spot to = table(binder, BLO_ENTRY_LOWER_GRADIENT, i);
         sums[binder->layout.n_sums++] =
             (blo_whole_sum){to, array(BLO_SPOT_CARRY, i), (uint64_t)blo_tensor_count(gradient)};
         sum_own(binder, sums, step->initial_slot[i], objective->initial_slot[i], step->n_upper + i, to, gradient);
@@ -289,6 +290,16 @@ static const blo_buffer *input_of(const blo_optimizer *optimizer, int i) {
     return i == 2 * n + arrays ? blo_optimizer_rate(optimizer) : blo_optimizer_count(optimizer);
 }
 
+/* That buffer, as one argument for all optimizers of one model. */
+static blo_spot input_spot(blo_binder *binder, const blo_optimizer *optimizer, int i) {
+    for (int e = 0; e < binder->layout.n_table; e++) {
+        const blo_entry *entry = &binder->entries[e];
+        if (entry->optimizer && input_of(entry->optimizer, entry->index) == input_of(optimizer, i))
+            return (blo_spot){.kind = BLO_SPOT_TABLE, .index = e};
+    }
+    return new_entry(binder, (blo_entry){BLO_ENTRY_OPTIMIZER, i, optimizer});
+}
+
 /* One optimizer's step: its outputs go to spare arrays, and are then copied over what they replace. What changes is
  * saved at SAVED. */
 static blo_status bind_update(blo_binder *binder, const blo_optimizer *optimizer, int number, blo_whole_update *update,
@@ -308,7 +319,7 @@ static blo_status bind_update(blo_binder *binder, const blo_optimizer *optimizer
     if (!inputs || !outputs || !copies)
         return blo_fail(context, BLO_ERROR_MEMORY, "no memory to bind an optimizer");
     for (int i = 0; i < 2 * n + arrays + 2; i++)
-        inputs[i] = table(binder, BLO_ENTRY_BUFFER, 0, input_of(optimizer, i));
+        inputs[i] = input_spot(binder, optimizer, i);
     for (int i = 0; i < n + arrays && !binder->failed; i++) {
         const uint64_t bytes = blo_routine_output_bytes(routine, i);
         const blo_spot changed = inputs[i < n ? i : i + n];
@@ -363,7 +374,7 @@ static const blo_buffer *buffer_of(const blo_trajectory *trajectory, const blo_e
     case BLO_ENTRY_DIRECT: return trajectory->direct[i];
     case BLO_ENTRY_UPPER_GRADIENT: return blo_tensor_buffer(blo_model_gradient_at(solver->upper, i));
     case BLO_ENTRY_LOWER_GRADIENT: return blo_tensor_buffer(blo_model_gradient_at(solver->lower, i));
-    case BLO_ENTRY_BUFFER: return entry->buffer;
+    case BLO_ENTRY_OPTIMIZER: return input_of(entry->optimizer, i);
     }
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* Many upper iterations of a small problem in one launch, updates included; what is told of them, and where they stop,
  * is as if they had been called one by one. See small.h. */
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "lay_out.h"
@@ -14,7 +15,7 @@ typedef struct run {
     blo_trajectory *trajectory;
     int n;
     blo_optimizer *const *optimizers;
-    blo_whole *whole;
+    blo_small_turns *turns; /* of the trajectory's small problem */
     const blo_buffer *buffers[BLO_SMALL_ENTRIES];
     blo_whole_record records[MOST_TURNS];
     blo_progress progress;
@@ -56,13 +57,39 @@ static blo_status start_warm(blo_lower_solver *solver, blo_buffer ***new_warm) {
     return status;
 }
 
-/* The kernel of whole iterations; R->whole stays NULL where there cannot be one. */
-static blo_status make_kernel(run *r) {
+/* Are they the optimizers, and their steps what these were, that the kernel was made for? */
+static bool are_of(const blo_small_turns *turns, int n, blo_optimizer *const *optimizers) {
+    bool same = turns->whole && turns->n_optimizers == n;
+    for (int i = 0; same && i < n; i++)
+        same = turns->serials[i] == blo_buffer_serial(blo_optimizer_count(optimizers[i])) &&
+               turns->forms[i] == blo_optimizer_form(optimizers[i]);
+    return same;
+}
+
+/* Whose the kernel is that BINDER laid out. */
+static blo_status note_turns(const run *r, const blo_binder *binder) {
+    blo_small_turns *turns = r->turns;
+    turns->entries = malloc(sizeof binder->entries);
+    if (!turns->entries)
+        return blo_fail(r->trajectory->solver->context, BLO_ERROR_MEMORY, "no memory for a small problem");
+    memcpy(turns->entries, binder->entries, sizeof binder->entries);
+    turns->n_entries = binder->layout.n_table;
+    turns->n_optimizers = r->n;
+    for (int i = 0; i < r->n; i++) {
+        turns->serials[i] = blo_buffer_serial(blo_optimizer_count(r->optimizers[i]));
+        turns->forms[i] = blo_optimizer_form(r->optimizers[i]);
+    }
+    return BLO_OK;
+}
+
+/* The kernel of whole iterations; R->turns->whole stays NULL where there cannot be one. */
+static blo_status make_kernel(const run *r) {
     blo_trajectory *trajectory = r->trajectory;
     blo_lower_solver *solver = trajectory->solver;
     blo_binder *binder = calloc(1, sizeof *binder);
     if (!binder)
         return blo_fail(solver->context, BLO_ERROR_MEMORY, "no memory for a small problem");
+    blo_small_drop_turns(r->turns);
     blo_status status = blo_binder_open(binder, trajectory);
     if (status == BLO_OK)
         blo_binder_turn(binder, MOST_TURNS);
@@ -70,14 +97,27 @@ static blo_status make_kernel(run *r) {
         status = blo_binder_update(binder, r->n, r->optimizers);
     if (status == BLO_OK && !binder->failed && !binder->unfitting) {
         const uint64_t limit = blo_solver_enter(solver);
-        status = blo_whole_create(solver->context, &binder->layout, &r->whole);
+        status = blo_whole_create(solver->context, &binder->layout, &r->turns->whole);
         blo_solver_leave(solver, limit);
-        if (status == BLO_ERROR_UNSUPPORTED || status == BLO_ERROR_BUDGET)
+        if (status == BLO_OK)
+            status = note_turns(r, binder);
+        else if (status == BLO_ERROR_UNSUPPORTED || status == BLO_ERROR_BUDGET)
             status = BLO_OK;
-        blo_entries_resolve(trajectory, binder->layout.n_table, binder->entries, solver->warm, r->buffers);
     }
+    if (status != BLO_OK)
+        blo_small_drop_turns(r->turns);
     blo_binder_free(binder);
     free(binder);
+    return status;
+}
+
+/* The same, made at first and kept for calls that bring the same optimizers. */
+static blo_status find_kernel(run *r) {
+    blo_trajectory *trajectory = r->trajectory;
+    r->turns = &trajectory->small->turns;
+    blo_status status = are_of(r->turns, r->n, r->optimizers) ? BLO_OK : make_kernel(r);
+    if (r->turns->whole)
+        blo_entries_resolve(trajectory, r->turns->n_entries, r->turns->entries, trajectory->solver->warm, r->buffers);
     return status;
 }
 
@@ -123,38 +163,40 @@ static blo_status tell(run *r, int count, int *stand) {
 static blo_status batch(run *r, int turns) {
     blo_trajectory *trajectory = r->trajectory;
     int count = 0, stand = 0;
-    blo_status status = blo_whole_run(r->whole, trajectory->loop, r->buffers, turns, false);
+    blo_status status = blo_whole_run(r->turns->whole, trajectory->loop, r->buffers, turns, false);
     if (status == BLO_OK)
-        status = blo_whole_read(r->whole, turns, &count, r->records, NULL);
+        status = blo_whole_read(r->turns->whole, turns, &count, r->records, NULL);
     if (status != BLO_OK)
         return status;
     status = tell(r, count, &stand);
     if (!r->more && stand < count) { /* stopped in between: the same again, up to there */
-        blo_status again = blo_whole_run(r->whole, trajectory->loop, r->buffers, stand, true);
+        blo_status again = blo_whole_run(r->turns->whole, trajectory->loop, r->buffers, stand, true);
         status = status == BLO_OK ? again : status;
     }
     note(r, stand);
     return status;
 }
 
-static int next_turns(int turns, double seconds, double wanted) {
-    const double fit = seconds > 0 ? turns * wanted / seconds : FASTER * (double)turns;
-    const double most = fit < FASTER * (double)turns ? fit : FASTER * (double)turns;
-    return most < 1 ? 1 : most > MOST_TURNS ? MOST_TURNS : (int)most;
+/* As many as WANTED seconds have room for where each takes SECONDS (0: not known), at most MOST. */
+static int turns_within(double wanted, double seconds, int most) {
+    const double fit = seconds > 0 ? wanted / seconds : most;
+    return fit < 1 ? 1 : fit < most ? (int)fit : most;
 }
 
 static blo_status iterate(run *r, int iterations) {
-    int turns = FIRST_TURNS;
+    const double wanted = r->progress ? told_seconds : silent_seconds;
+    int most = r->turns->seconds > 0 ? MOST_TURNS : FIRST_TURNS;
     blo_status status = BLO_OK;
     r->more = true;
     for (int i = 0; status == BLO_OK && i < r->n; i++)
         status = blo_optimizer_write_count(r->optimizers[i]);
     while (status == BLO_OK && r->more && r->done < iterations) {
         const double start = now();
-        const int left = iterations - r->done;
-        turns = turns < left ? turns : left;
+        const int left = iterations - r->done,
+                  turns = turns_within(wanted, r->turns->seconds, most < left ? most : left);
         status = batch(r, turns);
-        turns = next_turns(turns, now() - start, r->progress ? told_seconds : silent_seconds);
+        r->turns->seconds = (now() - start) / turns;
+        most = turns < MOST_TURNS / FASTER ? FASTER * turns : MOST_TURNS;
     }
     return status == BLO_OK ? blo_context_finish(r->trajectory->solver->context) : status;
 }
@@ -189,17 +231,15 @@ blo_status blo_small_solve(blo_lower_solver *solver, int n, blo_optimizer *const
         goto fail;
     status = start_warm(solver, &new_warm);
     if (status == BLO_OK)
-        status = make_kernel(r);
-    if (status != BLO_OK || !r->whole)
+        status = find_kernel(r);
+    if (status != BLO_OK || !r->turns->whole)
         goto fail;
     *solved = true;
     status = iterate(r, iterations);
 fail:
     blo_warm_free(new_warm);
-    if (r) {
-        blo_whole_destroy(r->whole);
+    if (r)
         blo_trajectory_destroy(r->trajectory);
-    }
     free(r);
     return status;
 }

@@ -5,12 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan/plan.h"
+#include "clamp.h"
 
 typedef struct parameter {
     char *name;
     blo_tensor *value, *gradient;
-    blo_buffer *clamped; /* where the clamp writes before it is copied back; NULL until the first clamp */
 } parameter;
 
 typedef struct buffer {
@@ -29,13 +28,9 @@ struct blo_model {
     blo_forward forward;
     void *forward_user;
     uint64_t form;
-    blo_plan *clamp; /* values, lo, hi -> clamped values; made for the form CLAMP_FORM */
+    blo_clamping *clamp; /* NULL until the first; made for the form CLAMP_FORM */
     uint64_t clamp_form;
-    blo_buffer *clamp_scratch, *clamp_bounds; /* bounds: lo and hi, BOUND_STRIDE apart */
 };
-
-/* Apart far enough for any device's alignment of arrays within a buffer. */
-enum { BOUND_STRIDE = 256 };
 
 /* --- life --- */
 
@@ -58,22 +53,10 @@ blo_status blo_model_create(blo_context *context, blo_dtype dtype, blo_model **m
     return BLO_OK;
 }
 
-static void drop_clamp(blo_model *model) {
-    blo_plan_destroy(model->clamp);
-    blo_buffer_release(model->clamp_scratch);
-    blo_buffer_release(model->clamp_bounds);
-    model->clamp = NULL;
-    model->clamp_scratch = model->clamp_bounds = NULL;
-    for (int i = 0; i < model->count; i++) {
-        blo_buffer_release(model->parameters[i].clamped);
-        model->parameters[i].clamped = NULL;
-    }
-}
-
 void blo_model_destroy(blo_model *model) {
     if (!model)
         return;
-    drop_clamp(model);
+    blo_clamping_destroy(model->clamp);
     for (int i = 0; i < model->count; i++) {
         blo_tensor_destroy(model->parameters[i].value);
         blo_tensor_destroy(model->parameters[i].gradient);
@@ -334,69 +317,6 @@ blo_status blo_model_zero_gradients(blo_model *model) {
     return BLO_OK;
 }
 
-/* The clamp of all parameters with its bounds as inputs, so that other bounds rebuild nothing. */
-static blo_status plan_clamp(blo_model *model) {
-    blo_graph *graph = NULL;
-    blo_node **clamped = calloc((size_t)model->count, sizeof *clamped);
-    blo_status status = clamped ? blo_graph_create(&graph) : BLO_ERROR_MEMORY;
-    if (status != BLO_OK) {
-        blo_fail(model->context, status, "no memory for the clamp of a model");
-        goto fail;
-    }
-    for (int i = 0; i < model->count; i++) {
-        const blo_tensor *value = model->parameters[i].value;
-        clamped[i] = blo_graph_input(graph, model->parameters[i].name, model->dtype, blo_tensor_rank(value),
-                                     blo_tensor_shape(value));
-    }
-    blo_node *lo = blo_graph_input(graph, "lo", model->dtype, 0, NULL);
-    blo_node *hi = blo_graph_input(graph, "hi", model->dtype, 0, NULL);
-    for (int i = 0; i < model->count; i++)
-        clamped[i] = blo_minimum(blo_maximum(clamped[i], lo), hi);
-    status = blo_graph_status(graph);
-    if (status == BLO_OK)
-        status = blo_plan_create(model->context, model->count, clamped, NULL, &model->clamp);
-    else
-        blo_fail(model->context, status, "the clamp of a model: %s", blo_graph_error(graph));
-    if (status == BLO_OK)
-        status = blo_buffer_create(model->context, (size_t)blo_plan_scratch_bytes(model->clamp), &model->clamp_scratch);
-    if (status == BLO_OK)
-        status = blo_buffer_create(model->context, 2 * BOUND_STRIDE, &model->clamp_bounds);
-    for (int i = 0; status == BLO_OK && i < model->count; i++)
-        status = blo_buffer_create(model->context, blo_tensor_bytes(model->parameters[i].value),
-                                   &model->parameters[i].clamped);
-    model->clamp_form = model->form;
-fail:
-    if (status != BLO_OK)
-        drop_clamp(model);
-    blo_graph_destroy(graph);
-    free(clamped);
-    return status;
-}
-
-static blo_status write_bound(blo_model *model, size_t offset, double bound) {
-    float narrow = (float)bound;
-    const void *source = model->dtype == BLO_DOUBLE ? (const void *)&bound : (const void *)&narrow;
-    return blo_buffer_write(model->context, model->clamp_bounds, offset, blo_dtype_size(model->dtype), source);
-}
-
-/* A plan never writes over its inputs: clamped into buffers of their own, then copied back. */
-static blo_status run_clamp(blo_model *model, blo_place *inputs, blo_place *outputs) {
-    for (int i = 0; i < model->count; i++) {
-        inputs[i] = (blo_place){blo_tensor_buffer(model->parameters[i].value), 0};
-        outputs[i] = (blo_place){model->parameters[i].clamped, 0};
-    }
-    inputs[model->count] = (blo_place){model->clamp_bounds, 0};
-    inputs[model->count + 1] = (blo_place){model->clamp_bounds, BOUND_STRIDE};
-    blo_status status = blo_plan_enqueue(model->clamp, inputs, outputs, model->clamp_scratch);
-    for (int i = 0; status == BLO_OK && i < model->count; i++) {
-        const parameter *p = &model->parameters[i];
-        status =
-            blo_buffer_copy(model->context, p->clamped, 0, blo_tensor_buffer(p->value), 0, blo_tensor_bytes(p->value));
-        blo_tensor_touch(p->value);
-    }
-    return status;
-}
-
 blo_status blo_model_clamp(blo_model *model, double lo, double hi) {
     if (!model)
         return BLO_ERROR_ARGUMENT;
@@ -404,19 +324,11 @@ blo_status blo_model_clamp(blo_model *model, double lo, double hi) {
         return blo_fail(model->context, BLO_ERROR_ARGUMENT, "clamp: lo %g is not at most hi %g", lo, hi);
     if (model->count == 0)
         return BLO_OK;
-    if (model->clamp && model->clamp_form != model->form)
-        drop_clamp(model);
-    blo_status status = model->clamp ? BLO_OK : plan_clamp(model);
-    if (status == BLO_OK)
-        status = write_bound(model, 0, lo);
-    if (status == BLO_OK)
-        status = write_bound(model, BOUND_STRIDE, hi);
-    if (status != BLO_OK)
-        return status;
-    blo_place *places = calloc(2 * (size_t)model->count + 2, sizeof *places);
-    if (!places)
-        return blo_fail(model->context, BLO_ERROR_MEMORY, "no memory for the clamp of a model");
-    status = run_clamp(model, places, places + model->count + 2);
-    free(places);
-    return status;
+    if (model->clamp && model->clamp_form != model->form) {
+        blo_clamping_destroy(model->clamp);
+        model->clamp = NULL;
+    }
+    blo_status status = model->clamp ? BLO_OK : blo_clamping_create(model, &model->clamp);
+    model->clamp_form = model->form;
+    return status == BLO_OK ? blo_clamping_run(model->clamp, model, lo, hi) : status;
 }

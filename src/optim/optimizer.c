@@ -15,6 +15,7 @@ struct blo_optimizer {
     blo_optimizer_options options;
     bool boxed; /* every element to [box_lo,box_hi] after a step */
     double box_lo, box_hi;
+    uint64_t form;         /* counts the changes of what is traced */
     int n, states;         /* parameters; state arrays of each */
     int32_t steps;         /* done */
     bool counted;          /* STEP holds just that number */
@@ -311,6 +312,7 @@ blo_status blo_optimizer_set_box(blo_optimizer *optimizer, double lo, double hi)
     changed.boxed = !(isinf(lo) && lo < 0 && isinf(hi) && hi > 0);
     changed.box_lo = lo;
     changed.box_hi = hi;
+    changed.form++;
     blo_status status = make_step(&changed);
     if (status != BLO_OK) {
         drop_step(&changed);
@@ -345,6 +347,10 @@ const blo_buffer *blo_optimizer_rate(const blo_optimizer *optimizer) {
 
 const blo_buffer *blo_optimizer_count(const blo_optimizer *optimizer) {
     return optimizer->step;
+}
+
+uint64_t blo_optimizer_form(const blo_optimizer *optimizer) {
+    return optimizer->form;
 }
 
 blo_status blo_optimizer_routine(const blo_optimizer *optimizer, const char *name, blo_routine **routine) {

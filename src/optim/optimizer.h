@@ -14,6 +14,8 @@ int blo_optimizer_arrays(const blo_optimizer *optimizer);
 const blo_buffer *blo_optimizer_array(const blo_optimizer *optimizer, int i);
 const blo_buffer *blo_optimizer_rate(const blo_optimizer *optimizer);  /* [] of the model's dtype */
 const blo_buffer *blo_optimizer_count(const blo_optimizer *optimizer); /* int32: steps done, as last written */
+/* Number of forms the step has had: changes when it is another routine. */
+uint64_t blo_optimizer_form(const blo_optimizer *optimizer);
 
 /* One step. Inputs: values, gradients, state arrays, rate, steps done; outputs: values, state arrays. *ROUTINE is never
  * NULL on success. Errors: MEMORY. */

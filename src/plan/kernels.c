@@ -201,7 +201,7 @@ static const blo_index *element_index(blo_emitter *emitter, const blo_node *firs
     return blo_index_join(indices, linear, loop->length, inner);
 }
 
-/* Writes the group's roots, all of one shape. */
+/* Computes the group's roots, all of one shape, and writes those that others read. */
 static void emit_roots(blo_emitter *emitter, const blo_group *group, const blo_domain *over, int row) {
     const blo_node *first = blo_graph_node(emitter->lowering->graph, group->roots[0]);
     const blo_index *at[BLO_MAX_RANK];
@@ -210,10 +210,9 @@ static void emit_roots(blo_emitter *emitter, const blo_group *group, const blo_d
     for (int i = 0; i < group->n_roots; i++) {
         const blo_node *root = blo_graph_node(emitter->lowering->graph, group->roots[i]);
         const blo_value *value = blo_emit_value(emitter, root, at);
-        if (value)
+        emitter->failed = emitter->failed || !value;
+        if (value && blo_root_is_wanted(emitter->lowering, root->id, emitter->group))
             blo_emit_result(emitter, root, value, linear, loop.scope);
-        else
-            emitter->failed = true;
     }
     close_row(emitter, &loop);
 }

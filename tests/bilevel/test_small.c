@@ -220,6 +220,56 @@ START_TEST(many_upper_iterations_in_one_launch) {
 }
 END_TEST
 
+START_TEST(a_kernel_serves_as_long_as_the_optimizers_stay) {
+    scene s;
+    scene_open(&s, &cases[0], BLO_WHOLE_AUTO);
+    MUST(s.context, solve(&s, 40, NULL));
+    scene_step(&s);
+    MUST(s.context, blo_optimizer_set_learning_rate(s.optimizers[1], 0.01));
+    blo_statistics before = statistics_of(&s);
+    MUST(s.context, solve(&s, 40, NULL));
+    blo_statistics after = statistics_of(&s);
+    ck_assert_uint_eq(after.kernels_built, before.kernels_built);
+    ck_assert_uint_eq(after.launches - before.launches, 1); /* how long they take is known */
+    scene_close(&s);
+}
+END_TEST
+
+/* Solved again after each change of what an optimizer does. */
+static void record_changes(const small_case *kind, blo_whole_mode whole, record *r) {
+    scene s;
+    blo_optimizer_options options;
+    r->n = 0;
+    scene_open(&s, kind, whole);
+    for (int i = 0; i < 5; i++) {
+        MUST(s.context, solve(&s, 4, NULL));
+        note_models(&s, r, false);
+        if (i == 0)
+            MUST(s.context, blo_optimizer_set_learning_rate(s.optimizers[0], 0.4));
+        if (i == 1)
+            MUST(s.context, blo_optimizer_set_box(s.optimizers[0], -0.5, 0.25));
+        if (i == 2) { /* another may be where it was */
+            blo_optimizer_destroy(s.optimizers[0]);
+            blo_optimizer_options_default(&options, BLO_SGD);
+            MUST(s.context, blo_optimizer_create(s.lower, &options, &s.optimizers[0]));
+        }
+        if (i == 3) {
+            blo_optimizer *first = s.optimizers[0];
+            s.optimizers[0] = s.optimizers[s.n_optimizers - 1];
+            s.optimizers[s.n_optimizers - 1] = first;
+        }
+    }
+    scene_close(&s);
+}
+
+START_TEST(what_optimizers_become_is_what_solve_steps) {
+    static record whole, queued;
+    record_changes(&cases[_i], BLO_WHOLE_ON, &whole);
+    record_changes(&cases[_i], BLO_WHOLE_OFF, &queued);
+    same_records(cases[_i].name, &whole, &queued);
+}
+END_TEST
+
 START_TEST(optimizers_of_other_models_are_called_one_by_one) {
     static record whole, queued;
     const blo_whole_mode modes[2] = {BLO_WHOLE_AUTO, BLO_WHOLE_OFF};
@@ -378,7 +428,9 @@ int main(void) {
     tcase_add_loop_test(all, the_same_bits_as_queued, 0, CASES);
     tcase_add_loop_test(all, one_launch_and_one_wait_a_loop, 0, CASES);
     tcase_add_loop_test(all, solve_is_the_calls, 0, CASES);
+    tcase_add_loop_test(all, what_optimizers_become_is_what_solve_steps, 0, 4);
     tcase_add_test(all, many_upper_iterations_in_one_launch);
+    tcase_add_test(all, a_kernel_serves_as_long_as_the_optimizers_stay);
     tcase_add_test(all, optimizers_of_other_models_are_called_one_by_one);
     tcase_add_loop_test(all, a_loss_that_is_not_finite_names_the_step, 0, 2);
     tcase_add_loop_test(all, a_sweep_that_is_not_finite_is_told_at_the_next_wait, 0, 2);

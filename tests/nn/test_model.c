@@ -3,6 +3,8 @@
 
 #include "../support.h"
 
+enum { MANY = 5000 }; /* elements: more than one work-group takes */
+
 static blo_context *context;
 static blo_model *model;
 
@@ -53,6 +55,59 @@ START_TEST(clamp_keeps_every_value_within_its_bounds) {
     ck_assert_uint_eq(after.kernels_built, before.kernels_built); /* other bounds build nothing */
     ck_assert_uint_eq(after.allocations, before.allocations);
     ck_assert_uint_eq(after.waits, before.waits);
+}
+END_TEST
+
+/* Whatever their number of elements. */
+START_TEST(clamp_is_of_all_parameters) {
+    static double set[MANY], got[MANY];
+    const int64_t counts[2] = {3, _i ? MANY : 4};
+    const char *const names[2] = {"v", "w"};
+    for (int i = 0; i < MANY; i++)
+        set[i] = i % 7 - 3;
+    for (int p = 0; p < 2; p++)
+        MUST(context, blo_model_add(model, names[p], 1, &counts[p]));
+    for (int turn = 0; turn < 2; turn++) {
+        for (int p = 0; p < 2; p++)
+            MUST(context, blo_model_set(model, names[p], set, counts[p]));
+        MUST(context, blo_model_clamp(model, -1.0, 2.0));
+        for (int p = 0; p < 2; p++) {
+            MUST(context, blo_model_get(model, names[p], got, counts[p]));
+            for (int64_t i = 0; i < counts[p]; i++)
+                ck_assert_double_eq(got[i], set[i] < -1 ? -1 : set[i] > 2 ? 2 : set[i]);
+        }
+    }
+}
+END_TEST
+
+/* All that PROFILED's device was given to do. */
+static uint64_t commands(blo_context *profiled) {
+    uint64_t all = 0;
+    MUST(profiled, blo_context_finish(profiled));
+    for (int i = 0; i < blo_context_profile_rows(profiled); i++) {
+        blo_profile_row row;
+        MUST(profiled, blo_context_profile_row(profiled, i, &row));
+        all += row.launches;
+    }
+    return all;
+}
+
+START_TEST(clamp_of_few_elements_is_one_command) {
+    blo_context_options options;
+    blo_context *profiled = NULL;
+    blo_model *few = NULL;
+    blo_context_options_default(&options);
+    options.profile = true;
+    ck_assert_int_eq(blo_context_create(&options, &profiled, NULL, 0), BLO_OK);
+    MUST(profiled, blo_model_create(profiled, BLO_FLOAT, &few));
+    MUST(profiled, blo_model_add(few, "v", 0, NULL));
+    MUST(profiled, blo_model_add(few, "w", 1, (const int64_t[]){4}));
+    MUST(profiled, blo_model_clamp(few, -1.0, 2.0)); /* writes the bounds, which stay */
+    const uint64_t before = commands(profiled);
+    MUST(profiled, blo_model_clamp(few, -1.0, 2.0));
+    ck_assert_uint_eq(commands(profiled) - before, 1);
+    blo_model_destroy(few);
+    blo_context_destroy(profiled);
 }
 END_TEST
 
@@ -178,6 +233,8 @@ int main(void) {
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, values_come_back_as_they_were_set);
     tcase_add_test(all, clamp_keeps_every_value_within_its_bounds);
+    tcase_add_loop_test(all, clamp_is_of_all_parameters, 0, 2);
+    tcase_add_test(all, clamp_of_few_elements_is_one_command);
     tcase_add_test(all, zeroed_gradients_read_zero);
     tcase_add_test(all, initialisers_follow_their_definitions);
     tcase_add_test(all, a_seed_gives_the_same_values_and_each_call_a_fresh_stream);
