@@ -2,7 +2,6 @@
  * is as if they had been called one by one. See small.h. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "lay_out.h"
 #include "small.h"
@@ -23,12 +22,6 @@ typedef struct run {
     int done; /* iterations */
     bool more;
 } run;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* --- before --- */
 
@@ -191,11 +184,11 @@ static blo_status iterate(run *r, int iterations) {
     for (int i = 0; status == BLO_OK && i < r->n; i++)
         status = blo_optimizer_write_count(r->optimizers[i]);
     while (status == BLO_OK && r->more && r->done < iterations) {
-        const double start = now();
+        const double start = blo_seconds();
         const int left = iterations - r->done,
                   turns = turns_within(wanted, r->turns->seconds, most < left ? most : left);
         status = batch(r, turns);
-        r->turns->seconds = (now() - start) / turns;
+        r->turns->seconds = (blo_seconds() - start) / turns;
         most = turns < MOST_TURNS / FASTER ? FASTER * turns : MOST_TURNS;
     }
     return status == BLO_OK ? blo_context_finish(r->trajectory->solver->context) : status;
