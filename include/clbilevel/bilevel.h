@@ -188,8 +188,8 @@ typedef bool (*blo_progress)(int iteration, double upper_loss, int max_loss_iter
 /* ITERATIONS whole upper iterations: gradients cleared, loop, sweep, then a step of each of the N OPTIMIZERS. PROGRESS
  * may be NULL; of several tasks it is told the mean of F over them, each at its max_loss_iter, and the latest of these.
  * A small problem (options.whole) whose optimizers are of the two models runs many iterations in one launch, to the
- * same bits. Errors: those of the calls it stands for; the models are then as after the last iteration that was told.
- */
+ * same bits; the kernel is kept for calls that bring the same optimizers. Errors: those of the calls it stands for; the
+ * models are then as after the last iteration that was told. */
 BLO_API blo_status blo_iapttgm_solve(blo_iapttgm *method, blo_lower_solver *solver, int n,
                                      blo_optimizer *const *optimizers, blo_tensor *train_data, blo_tensor *train_target,
                                      blo_tensor *validate_data, blo_tensor *validate_target, int iterations,
