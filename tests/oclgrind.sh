@@ -14,9 +14,9 @@ cat "$folder/log" > "$folder/findings" &
 reader=$!
 exec 3> "$folder/log"
 # Inlined functions with "restrict" become an instruction that Oclgrind does not know; the word promises, it computes nothing. Test cases
-# with threads are left out: Oclgrind itself is not safe in them; and those that measure speed. The time a test case may take is for a
-# compiled device.
-CK_EXCLUDE_TAGS='threads speed' CK_TIMEOUT_MULTIPLIER=20 CLBILEVEL_EXACT=1 XDG_CACHE_HOME=$cache \
+# with threads are left out: Oclgrind itself is not safe in them; those that measure speed; and those that run long kernels over and over,
+# which it need see once. The time a test case may take is for a compiled device.
+CK_EXCLUDE_TAGS='threads speed repeated' CK_TIMEOUT_MULTIPLIER=20 CLBILEVEL_EXACT=1 XDG_CACHE_HOME=$cache \
     oclgrind --data-races --build-options -Drestrict= --log "$folder/log" "$@"
 status=$?
 exec 3>&-

@@ -190,8 +190,9 @@ void blo_wanted_release(blo_context *context) {
     }
 }
 
+/* In the order of names, not of asking: what is kept on disk is found again whoever asked first. */
 static blo_status want(blo_context *context, const blo_kernel_source *source) {
-    blo_wanted **end = &context->wanted, *made = calloc(1, sizeof *made);
+    blo_wanted **place = &context->wanted, *made = calloc(1, sizeof *made);
     if (made) {
         made->name = malloc(strlen(source->name) + 1);
         made->text = malloc(strlen(source->text) + 1);
@@ -203,9 +204,10 @@ static blo_status want(blo_context *context, const blo_kernel_source *source) {
     }
     strcpy(made->name, source->name);
     strcpy(made->text, source->text);
-    while (*end)
-        end = &(*end)->next;
-    *end = made;
+    while (*place && strcmp((*place)->name, made->name) < 0)
+        place = &(*place)->next;
+    made->next = *place;
+    *place = made;
     return BLO_OK;
 }
 

@@ -42,20 +42,21 @@ static const blo_index *bounded(walk *w, const char *expression, int64_t extent,
 /* Where tap R of window P lies in the image. */
 static const blo_index *image_place(walk *w, const blo_node *node, int axis, const blo_index *p, const blo_index *r,
                                     int64_t extent) {
+    /* Both may emit: in this order, whatever the order that a compiler gives to arguments. */
+    const char *window = blo_index_text(&w->emitter->indices, p), *tap = blo_index_text(&w->emitter->indices, r);
     char expression[160];
-    snprintf(expression, sizeof expression, "(int)(%s * %" PRId64 " + %s * %" PRId64 ") - %" PRId64,
-             blo_index_text(&w->emitter->indices, p), node->attr.conv.stride[axis],
-             blo_index_text(&w->emitter->indices, r), node->attr.conv.dilation[axis], node->attr.conv.padding[axis]);
+    snprintf(expression, sizeof expression, "(int)(%s * %" PRId64 " + %s * %" PRId64 ") - %" PRId64, window,
+             node->attr.conv.stride[axis], tap, node->attr.conv.dilation[axis], node->attr.conv.padding[axis]);
     return bounded(w, expression, extent, NULL, 1);
 }
 
 /* Which window has its tap R at place H of the image. */
 static const blo_index *window_place(walk *w, const blo_node *node, int axis, const blo_index *h, const blo_index *r,
                                      int64_t extent) {
+    const char *place = blo_index_text(&w->emitter->indices, h), *tap = blo_index_text(&w->emitter->indices, r);
     char expression[160], stride[24];
-    snprintf(expression, sizeof expression, "(int)%s + %" PRId64 " - (int)(%s * %" PRId64 ")",
-             blo_index_text(&w->emitter->indices, h), node->attr.conv.padding[axis],
-             blo_index_text(&w->emitter->indices, r), node->attr.conv.dilation[axis]);
+    snprintf(expression, sizeof expression, "(int)%s + %" PRId64 " - (int)(%s * %" PRId64 ")", place,
+             node->attr.conv.padding[axis], tap, node->attr.conv.dilation[axis]);
     snprintf(stride, sizeof stride, "%" PRId64, node->attr.conv.stride[axis]);
     return bounded(w, expression, extent, node->attr.conv.stride[axis] > 1 ? stride : NULL,
                    node->attr.conv.stride[axis]);

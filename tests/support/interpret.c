@@ -179,10 +179,13 @@ typedef struct term {
     int64_t n, p, q, o, h, w, c, r, s; /* c: of the image */
 } term;
 
-/* Is the term's place in the image that of its window and tap? */
-static bool meets(const blo_node *node, const term *t) {
-    return t->h == t->p * node->attr.conv.stride[0] - node->attr.conv.padding[0] + t->r * node->attr.conv.dilation[0] &&
-           t->w == t->q * node->attr.conv.stride[1] - node->attr.conv.padding[1] + t->s * node->attr.conv.dilation[1];
+/* Is the term's place in the image that of its window and tap, in one direction? */
+static bool rows_meet(const blo_node *node, const term *t) {
+    return t->h == t->p * node->attr.conv.stride[0] - node->attr.conv.padding[0] + t->r * node->attr.conv.dilation[0];
+}
+
+static bool columns_meet(const blo_node *node, const term *t) {
+    return t->w == t->q * node->attr.conv.stride[1] - node->attr.conv.padding[1] + t->s * node->attr.conv.dilation[1];
 }
 
 static double convolved(const blo_node *node, const double *a, const double *b, const int64_t *index) {
@@ -193,8 +196,8 @@ static double convolved(const blo_node *node, const double *a, const double *b, 
     for (t.r = 0; t.r < w->shape[2]; t.r++)
         for (t.s = 0; t.s < w->shape[3]; t.s++)
             for (t.h = 0; t.h < x->shape[1]; t.h++)
-                for (t.w = 0; t.w < x->shape[2]; t.w++)
-                    for (int64_t c = 0; meets(node, &t) && c < ins; c++)
+                for (t.w = 0; rows_meet(node, &t) && t.w < x->shape[2]; t.w++)
+                    for (int64_t c = 0; columns_meet(node, &t) && c < ins; c++)
                         sum += a[at4(x, t.n, t.h, t.w, t.o / per_group * ins + c)] * b[at4(w, t.o, c, t.r, t.s)];
     return sum;
 }
@@ -207,8 +210,8 @@ static double convolved_input(const blo_node *node, const double *a, const doubl
     for (t.r = 0; t.r < w->shape[2]; t.r++)
         for (t.s = 0; t.s < w->shape[3]; t.s++)
             for (t.p = 0; t.p < g->shape[1]; t.p++)
-                for (t.q = 0; t.q < g->shape[2]; t.q++)
-                    for (int64_t o = 0; meets(node, &t) && o < per_group; o++) {
+                for (t.q = 0; rows_meet(node, &t) && t.q < g->shape[2]; t.q++)
+                    for (int64_t o = 0; columns_meet(node, &t) && o < per_group; o++) {
                         t.o = t.c / ins * per_group + o;
                         sum += a[at4(g, t.n, t.p, t.q, t.o)] * b[at4(w, t.o, t.c % ins, t.r, t.s)];
                     }
@@ -223,10 +226,10 @@ static double convolved_weight(const blo_node *node, const double *a, const doub
     t.c = t.o / per_group * node->shape[1] + index[1];
     for (t.n = 0; t.n < g->shape[0]; t.n++)
         for (t.p = 0; t.p < g->shape[1]; t.p++)
-            for (t.q = 0; t.q < g->shape[2]; t.q++)
-                for (t.h = 0; t.h < x->shape[1]; t.h++)
+            for (t.h = 0; t.h < x->shape[1]; t.h++)
+                for (t.q = 0; rows_meet(node, &t) && t.q < g->shape[2]; t.q++)
                     for (t.w = 0; t.w < x->shape[2]; t.w++)
-                        if (meets(node, &t))
+                        if (columns_meet(node, &t))
                             sum += a[at4(x, t.n, t.h, t.w, t.c)] * b[at4(g, t.n, t.p, t.q, t.o)];
     return sum;
 }
