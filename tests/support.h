@@ -58,15 +58,21 @@ static inline double largest_of(const double *values, int n) {
     return largest;
 }
 
+/* A case NAME of the N TESTS, each between SETUP and TEARDOWN, which may take SECONDS. */
+static inline TCase *case_of(const char *name, double seconds, SFun setup, SFun teardown, int n,
+                             const TTest *const *tests) {
+    TCase *made = tcase_create(name);
+    tcase_set_timeout(made, seconds);
+    tcase_add_checked_fixture(made, setup, teardown);
+    for (int i = 0; i < n; i++)
+        tcase_add_test(made, tests[i]);
+    return made;
+}
+
 /* Runs the N TESTS as the suite NAME, each between SETUP and TEARDOWN; returns the exit status. */
 static inline int run_tests(const char *name, SFun setup, SFun teardown, int n, const TTest *const *tests) {
     Suite *suite = suite_create(name);
-    TCase *all = tcase_create("all");
-    tcase_set_timeout(all, 300);
-    tcase_add_checked_fixture(all, setup, teardown);
-    for (int i = 0; i < n; i++)
-        tcase_add_test(all, tests[i]);
-    suite_add_tcase(suite, all);
+    suite_add_tcase(suite, case_of("all", 300, setup, teardown, n, tests));
     return run_suite(suite);
 }
 

@@ -55,9 +55,19 @@ static inline blo_node *row_softmax(blo_node *a) {
 
 /* --- running --- */
 
+/* The context of a test, between these two. */
+static blo_context *context;
+
+static inline void open_scenes(void) {
+    context = open_context(0);
+}
+
+static inline void close_scenes(void) {
+    blo_context_destroy(context);
+}
+
 /* Computes the N OUTPUTS, once, of the tensors IN into those OUT. */
-static inline void compute(blo_context *context, int n_in, blo_tensor *const *in, int n, blo_node **outputs,
-                           blo_tensor *const *out) {
+static inline void compute(int n_in, blo_tensor *const *in, int n, blo_node **outputs, blo_tensor *const *out) {
     blo_function *function = NULL;
     ck_assert_msg(blo_function_create(context, n, outputs, &function) == BLO_OK, "%s", blo_context_error(context));
     ck_assert_msg(blo_function_call(function, n_in, in, n, out) == BLO_OK, "%s", blo_context_error(context));
@@ -102,7 +112,7 @@ static inline void compare(const void *got, const void *wanted, const blo_node *
 }
 
 /* Runs the outputs on the device and in the interpreter, and frees the scene. */
-static inline void run_outputs(blo_context *context, const scene *s, int n, blo_node **outputs, uint64_t seed) {
+static inline void run_outputs(const scene *s, int n, blo_node **outputs, uint64_t seed) {
     blo_tensor *in[MAX_INPUTS] = {0}, *out[MAX_OUTPUTS] = {0};
     void *host_in[MAX_INPUTS] = {0}, *host_out[MAX_OUTPUTS] = {0};
     for (int i = 0; i < s->n_inputs; i++) {
@@ -142,16 +152,14 @@ static inline void run_outputs(blo_context *context, const scene *s, int n, blo_
 }
 
 /* AS_CPU false: with the kernels that devices get which are no CPUs. */
-static inline void run_many(void (*run)(blo_context *, uint64_t), bool as_cpu) {
+static inline void run_many(void (*run)(uint64_t), bool as_cpu) {
     const char *count = getenv("CLBILEVEL_TEST_GRAPHS"), *first = getenv("CLBILEVEL_TEST_SEED");
     int graphs = count ? atoi(count) : as_cpu ? 60 : 10;
     uint64_t seed = first ? strtoull(first, NULL, 10) : 1;
-    blo_context *context = open_context(0);
     context->facts.is_cpu = context->facts.is_cpu && as_cpu;
     printf("seeds %" PRIu64 " to %" PRIu64 "\n", seed, seed + (uint64_t)graphs - 1);
     for (int i = 0; i < graphs; i++)
-        run(context, seed + (uint64_t)i);
-    blo_context_destroy(context);
+        run(seed + (uint64_t)i);
 }
 
 #endif

@@ -110,7 +110,7 @@ static blo_node *grow(const scene *s) {
     }
 }
 
-static void run_scene(blo_context *context, uint64_t seed) {
+static void run_scene(uint64_t seed) {
     random_state = seed;
     scene s = {0};
     ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
@@ -128,7 +128,7 @@ static void run_scene(blo_context *context, uint64_t seed) {
     blo_node *outputs[MAX_OUTPUTS];
     for (int i = 0; i < n; i++)
         outputs[i] = i == 0 ? s.nodes[s.n_nodes - 1] : s.nodes[draw((uint32_t)s.n_nodes)];
-    run_outputs(context, &s, n, outputs, seed);
+    run_outputs(&s, n, outputs, seed);
 }
 
 START_TEST(random_graphs_match_the_interpreter) {
@@ -144,7 +144,7 @@ END_TEST
 /* --- corners, each of which one case of the above may miss --- */
 
 /* A long sum, in ranges of which the last is shorter, of what is the same in all lanes. */
-static void run_same_summands(blo_context *context) {
+START_TEST(long_sums_of_equal_summands) {
     static const int first[1] = {0};
     for (int64_t count = 1; count <= 40; count++) {
         scene s = {0};
@@ -152,19 +152,13 @@ static void run_same_summands(blo_context *context) {
         blo_node *a = take_input(&s, "a", BLO_DOUBLE, 0, NULL);
         blo_node *same = blo_tanh(blo_broadcast_to(a, 2, (const int64_t[]){2001, count}));
         blo_node *outputs[] = {blo_sum_axes(same, 1, first, false)};
-        run_outputs(context, &s, 1, outputs, (uint64_t)count);
+        run_outputs(&s, 1, outputs, (uint64_t)count);
     }
-}
-
-START_TEST(long_sums_of_equal_summands) {
-    blo_context *context = open_context(0);
-    run_same_summands(context);
-    blo_context_destroy(context);
 }
 END_TEST
 
 /* The least of COUNT integers of 1 and of 4 bytes, among them the ends of their ranges. */
-static void run_least_integers(blo_context *context) {
+START_TEST(least_of_integers) {
     static const uint8_t bytes[2][4] = {{0, 5, 255, 9}, {7, 200, 128, 255}};
     static const int32_t words[2][4] = {{INT32_MIN, 5, INT32_MAX, 0}, {7, 3, INT32_MAX, 4}};
     static const int last[1] = {-1};
@@ -182,7 +176,7 @@ static void run_least_integers(blo_context *context) {
     ck_assert_int_eq(blo_tensor_create(context, BLO_INT32, 2, shape, words, &in[1]), BLO_OK);
     ck_assert_int_eq(blo_tensor_create(context, BLO_UINT8, 1, shape, NULL, &out[0]), BLO_OK);
     ck_assert_int_eq(blo_tensor_create(context, BLO_INT32, 1, shape, NULL, &out[1]), BLO_OK);
-    compute(context, 2, in, 2, outputs, out);
+    compute(2, in, 2, outputs, out);
     ck_assert_int_eq(blo_tensor_download(out[0], least_bytes, sizeof least_bytes), BLO_OK);
     ck_assert_int_eq(blo_tensor_download(out[1], least_words, sizeof least_words), BLO_OK);
     ck_assert_uint_eq(least_bytes[0], 0);
@@ -192,12 +186,6 @@ static void run_least_integers(blo_context *context) {
     destroy_all(2, in);
     destroy_all(2, out);
     blo_graph_destroy(graph);
-}
-
-START_TEST(least_of_integers) {
-    blo_context *context = open_context(0);
-    run_least_integers(context);
-    blo_context_destroy(context);
 }
 END_TEST
 
@@ -215,7 +203,7 @@ static void check_copies(int n, blo_tensor *const *tensors) {
 }
 
 /* Two nodes, both more outputs than a kernel has arguments: KIND 0 constants, 1 sums, 2 a product and its row work. */
-static void run_many_outputs(blo_context *context, int kind) {
+static void run_many_outputs(int kind) {
     enum { TIMES = 70 };
     static const int last[1] = {-1};
     blo_graph *graph = NULL;
@@ -240,7 +228,7 @@ static void run_many_outputs(blo_context *context, int kind) {
     blo_tensor *in_order[2 * TIMES];
     for (int i = 0; i < 2 * TIMES; i++)
         in_order[i] = out[i / 2 + i % 2 * TIMES];
-    compute(context, 1, &in, 2 * TIMES, outputs, in_order);
+    compute(1, &in, 2 * TIMES, outputs, in_order);
     check_copies(TIMES, out);
     check_copies(TIMES, out + TIMES);
     destroy_all(2 * TIMES, out);
@@ -249,25 +237,18 @@ static void run_many_outputs(blo_context *context, int kind) {
 }
 
 START_TEST(one_node_is_very_many_outputs) {
-    blo_context *context = open_context(0);
     for (int kind = 0; kind < 3; kind++)
-        run_many_outputs(context, kind);
-    blo_context_destroy(context);
+        run_many_outputs(kind);
 }
 END_TEST
 
 int main(void) {
     Suite *suite = suite_create("plan");
-    TCase *graphs = tcase_create("random graphs");
-    tcase_set_timeout(graphs, 600);
-    tcase_add_test(graphs, random_graphs_match_the_interpreter);
-    tcase_add_test(graphs, other_devices_kernels_match_the_interpreter);
-    suite_add_tcase(suite, graphs);
-    TCase *corners = tcase_create("corners");
-    tcase_set_timeout(corners, 300);
-    tcase_add_test(corners, long_sums_of_equal_summands);
-    tcase_add_test(corners, least_of_integers);
-    tcase_add_test(corners, one_node_is_very_many_outputs);
-    suite_add_tcase(suite, corners);
+    const TTest *const graphs[] = {random_graphs_match_the_interpreter, other_devices_kernels_match_the_interpreter};
+    suite_add_tcase(suite,
+                    case_of("random graphs", 600, open_scenes, close_scenes, sizeof graphs / sizeof *graphs, graphs));
+    const TTest *const corners[] = {long_sums_of_equal_summands, least_of_integers, one_node_is_very_many_outputs};
+    suite_add_tcase(suite,
+                    case_of("corners", 300, open_scenes, close_scenes, sizeof corners / sizeof *corners, corners));
     return run_suite_here(suite);
 }

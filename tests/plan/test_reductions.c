@@ -141,22 +141,13 @@ START_TEST(a_nan_is_the_maximum_wherever_it_stands) {
 }
 END_TEST
 
-static TCase *cases(const char *name, int n, const TTest *const *tests) {
-    TCase *made = tcase_create(name);
-    tcase_set_timeout(made, 300);
-    tcase_add_checked_fixture(made, setup, teardown);
-    for (int i = 0; i < n; i++)
-        tcase_add_test(made, tests[i]);
-    return made;
-}
-
 int main(void) {
     const TTest *const once[] = {sums_and_maxima_are_right, teams_may_be_small, ranges_are_added_in_order};
     const TTest *const often[] = {every_run_gives_the_same_bits, a_nan_is_the_maximum_wherever_it_stands};
     Suite *suite = suite_create("reductions");
-    TCase *repeated = cases("repeated", sizeof often / sizeof *often, often);
+    TCase *repeated = case_of("repeated", 300, setup, teardown, sizeof often / sizeof *often, often);
     tcase_set_tags(repeated, "repeated"); /* left out where each run takes seconds (tests/oclgrind.sh) */
-    suite_add_tcase(suite, cases("all", sizeof once / sizeof *once, once));
+    suite_add_tcase(suite, case_of("all", 300, setup, teardown, sizeof once / sizeof *once, once));
     suite_add_tcase(suite, repeated);
     return run_suite(suite);
 }

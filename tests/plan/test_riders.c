@@ -22,7 +22,7 @@ static blo_node *grow_row(const scene *s, blo_node *bias) {
     }
 }
 
-static void run_rows(blo_context *context, uint64_t seed) {
+static void run_rows(uint64_t seed) {
     static const int last[1] = {-1}, first[1] = {0};
     random_state = seed;
     scene s = {0};
@@ -54,7 +54,7 @@ static void run_rows(blo_context *context, uint64_t seed) {
     for (int i = 0; i < MAX_OUTPUTS; i++)
         if (draw(2) || (i == MAX_OUTPUTS - 1 && count == 0))
             outputs[count++] = all[i];
-    run_outputs(context, &s, count, outputs, seed);
+    run_outputs(&s, count, outputs, seed);
 }
 
 START_TEST(random_row_work_on_a_product_matches_the_interpreter) {
@@ -70,45 +70,33 @@ END_TEST
 /* --- corners, each of which one case of the above may miss --- */
 
 /* What has no form with lanes beside a product that carries its rows' work: dropout of its results. */
-static void run_dropout(blo_context *context) {
+START_TEST(dropout_of_a_narrow_product) {
     scene s = {0};
     ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
     blo_node *x = take_input(&s, "x", BLO_FLOAT, 2, (const int64_t[]){300, 64});
     blo_node *w = take_input(&s, "w", BLO_FLOAT, 2, (const int64_t[]){5, 64});
     blo_node *step = blo_constant(s.graph, BLO_INT32, 7);
     blo_node *outputs[] = {blo_dropout(blo_tanh(blo_matmul(x, w, false, true)), 0.5, step, 3)};
-    run_outputs(context, &s, 1, outputs, 0);
-}
-
-START_TEST(dropout_of_a_narrow_product) {
-    blo_context *context = open_context(0);
-    run_dropout(context);
-    blo_context_destroy(context);
+    run_outputs(&s, 1, outputs, 0);
 }
 END_TEST
 
 /* A product of one row, with the work of that row. */
-static void run_one_row(blo_context *context) {
+START_TEST(products_of_one_row) {
     for (int64_t n = 2; n <= 24; n++) {
         scene s = {0};
         ck_assert_int_eq(blo_graph_create(&s.graph), BLO_OK);
         blo_node *x = take_input(&s, "x", BLO_FLOAT, 2, (const int64_t[]){1, 32768 / n + 3});
         blo_node *w = take_input(&s, "w", BLO_FLOAT, 2, (const int64_t[]){n, 32768 / n + 3});
         blo_node *outputs[] = {row_softmax(blo_scale(blo_matmul(x, w, false, true), 0.01))};
-        run_outputs(context, &s, 1, outputs, (uint64_t)n);
+        run_outputs(&s, 1, outputs, (uint64_t)n);
     }
-}
-
-START_TEST(products_of_one_row) {
-    blo_context *context = open_context(0);
-    run_one_row(context);
-    blo_context_destroy(context);
 }
 END_TEST
 
 /* A product X W [M,N] and its sum with an array Y [M,N], both stored: rows of both are turned on their way, the last of
  * them in a vector that M does not fill. Of integers, so that it is exact. */
-static void run_turned_rows(blo_context *context, int64_t n) {
+static void run_turned_rows(int64_t n) {
     enum { M = 1003, K = 40, MOST = 16 };
     static float x[M * K], w[K * MOST], y[M * MOST], product[M * MOST], sum[M * MOST];
     const int64_t shapes[3][2] = {{M, K}, {K, n}, {M, n}};
@@ -131,7 +119,7 @@ static void run_turned_rows(blo_context *context, int64_t n) {
         ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2, shapes[2], NULL, &out[i]), BLO_OK);
     blo_node *outputs[2] = {blo_matmul(node[0], node[1], false, false), NULL};
     outputs[1] = blo_add(outputs[0], node[2]);
-    compute(context, 3, in, 2, outputs, out);
+    compute(3, in, 2, outputs, out);
     ck_assert_int_eq(blo_tensor_download(out[0], product, (uint64_t)(M * n) * sizeof *product), BLO_OK);
     ck_assert_int_eq(blo_tensor_download(out[1], sum, (uint64_t)(M * n) * sizeof *sum), BLO_OK);
     for (int64_t at = 0; at < M * n; at++) {
@@ -148,15 +136,13 @@ static void run_turned_rows(blo_context *context, int64_t n) {
 
 START_TEST(rows_of_a_narrow_product) {
     static const int64_t columns[] = {3, 4, 5, 10, 16};
-    blo_context *context = open_context(0);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
-        run_turned_rows(context, columns[i]);
-    blo_context_destroy(context);
+        run_turned_rows(columns[i]);
 }
 END_TEST
 
 /* An outer product of few terms that a large product reads, and its sum over the rows: (A B)' X and 1' A B. */
-static void run_outer_product(blo_context *context) {
+START_TEST(an_outer_product_read_by_a_product) {
     enum { ROWS = 700, TERMS = 8, MIDDLE = 50, WIDE = 60 };
     static float a[ROWS * TERMS], b[TERMS * MIDDLE], x[ROWS * WIDE], outer[MIDDLE * WIDE], sum[MIDDLE];
     const int64_t shapes[3][2] = {{ROWS, TERMS}, {TERMS, MIDDLE}, {ROWS, WIDE}}, results[2] = {MIDDLE, WIDE};
@@ -176,7 +162,7 @@ static void run_outer_product(blo_context *context) {
     blo_node *outputs[2] = {blo_matmul(product, in[2], true, false), blo_sum_axes(product, 1, first, false)};
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(blo_tensor_create(context, BLO_FLOAT, 2 - i, results, NULL, &out[i]), BLO_OK);
-    compute(context, 3, given, 2, outputs, out);
+    compute(3, given, 2, outputs, out);
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(blo_tensor_download(out[i], got[i], (size_t)(i ? 1 : WIDE) * MIDDLE * sizeof(float)), BLO_OK);
     for (int j = 0; j < MIDDLE; j++)
@@ -192,27 +178,17 @@ static void run_outer_product(blo_context *context) {
     destroy_all(2, out);
     blo_graph_destroy(graph);
 }
-
-START_TEST(an_outer_product_read_by_a_product) {
-    blo_context *context = open_context(0);
-    run_outer_product(context);
-    blo_context_destroy(context);
-}
 END_TEST
 
 int main(void) {
     Suite *suite = suite_create("riders");
-    TCase *graphs = tcase_create("random graphs");
-    tcase_set_timeout(graphs, 600);
-    tcase_add_test(graphs, random_row_work_on_a_product_matches_the_interpreter);
-    tcase_add_test(graphs, other_devices_kernels_match_the_interpreter);
-    suite_add_tcase(suite, graphs);
-    TCase *corners = tcase_create("corners");
-    tcase_set_timeout(corners, 300);
-    tcase_add_test(corners, dropout_of_a_narrow_product);
-    tcase_add_test(corners, products_of_one_row);
-    tcase_add_test(corners, rows_of_a_narrow_product);
-    tcase_add_test(corners, an_outer_product_read_by_a_product);
-    suite_add_tcase(suite, corners);
+    const TTest *const graphs[] = {random_row_work_on_a_product_matches_the_interpreter,
+                                   other_devices_kernels_match_the_interpreter};
+    suite_add_tcase(suite,
+                    case_of("random graphs", 600, open_scenes, close_scenes, sizeof graphs / sizeof *graphs, graphs));
+    const TTest *const corners[] = {dropout_of_a_narrow_product, products_of_one_row, rows_of_a_narrow_product,
+                                    an_outer_product_read_by_a_product};
+    suite_add_tcase(suite,
+                    case_of("corners", 300, open_scenes, close_scenes, sizeof corners / sizeof *corners, corners));
     return run_suite_here(suite);
 }
